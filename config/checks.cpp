@@ -1,0 +1,160 @@
+#include "config/checks.h"
+
+#include <algorithm>
+
+#include "config/address.h"
+#include "core/base/text.h"
+
+namespace sluice::config {
+namespace {
+
+constexpr std::size_t kMaxName = 64;
+
+CheckedText expected(std::string_view what, std::string_view text) {
+    return tl::unexpected("expected " + std::string(what) + got(text));
+}
+
+bool is_lower_alnum(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
+bool is_name_char(char c) { return is_lower_alnum(c) || c == '_' || c == '-'; }
+bool is_host_char(char c) { return is_name_char(c) || c == '.'; }
+bool is_blank_or_control(char c) { return static_cast<unsigned char>(c) <= 0x20 || c == 0x7f; }
+
+bool has_blank(std::string_view text) { return std::ranges::any_of(text, is_blank_or_control); }
+
+// Lower case, and without the final dot, as requests are compared.
+std::string normal_host(std::string_view text) {
+    std::string host = to_lower(text);
+    if (host.size() > 1 && host.ends_with('.')) host.pop_back();
+    return host;
+}
+
+bool is_host(std::string_view host) {
+    if (host.starts_with('[') && host.ends_with(']')) {
+        return host.find(':') != host.npos && is_ip_literal(host.substr(1, host.size() - 2));
+    }
+    if (host.empty() || !std::ranges::all_of(host, is_host_char)) return false;
+    return host.front() != '.' && host.find("..") == host.npos;
+}
+
+// RFC 3986, 5.2.4: such segments are gone before a route sees the path.
+bool has_dot_segment(std::string_view path) {
+    for (std::size_t at = 0; at != path.npos; at = path.find('/', at + 1)) {
+        const auto segment = path.substr(at + 1, path.find('/', at + 1) - at - 1);
+        if (segment == "." || segment == "..") return true;
+    }
+    return false;
+}
+
+// What a {name} in a location may be.
+bool is_placeholder(std::string_view name) { return name == "path" || name == "host"; }
+
+bool placeholders_known(std::string_view text) {
+    for (std::size_t open = text.find('{'); open != text.npos; open = text.find('{', open + 1)) {
+        const auto close = text.find('}', open);
+        if (close == text.npos || !is_placeholder(text.substr(open + 1, close - open - 1))) return false;
+    }
+    return true;
+}
+
+// Fields that belong to the connection or frame the message: the session writes them, or leaves them out.
+constexpr std::string_view kFramingFields[] = {"connection", "content-length", "keep-alive",        "proxy-connection",
+                                               "te",         "trailer",        "transfer-encoding", "upgrade"};
+constexpr std::string_view kRedirects[] = {"301", "302", "303", "307", "308"};
+
+CheckedText check_header_name(std::string_view text) {
+    if (is_token(text)) return std::string(text);
+    return expected("a header name: letters, digits and !#$%&'*+-.^_`|~", text);
+}
+
+}  // namespace
+
+std::string got(std::string_view text) { return ", got '" + escape_control(shorten(text, 60)) + "'"; }
+
+CheckedText check_listener_name(std::string_view text) {
+    if (!text.empty() && text.size() <= kMaxName && std::ranges::all_of(text, is_name_char)) return std::string(text);
+    return expected("a name of 1 to 64 characters out of a-z, 0-9, _ and -", text);
+}
+
+CheckedText check_account(std::string_view text) {
+    if (!has_blank(text) && text.find(':') == text.npos) return std::string(text);
+    return expected("the name of an account, without blanks and colons", text);
+}
+
+CheckedText check_file_path(std::string_view text) {
+    if (text.empty() || (text.front() == '/' && !has_control(text))) return std::string(text);
+    return expected("an absolute path", text);
+}
+
+CheckedText check_socket_path(std::string_view text) {
+    auto problem = unix_path_problem(text);
+    if (problem.empty()) return std::string(text);
+    return tl::unexpected(std::move(problem));
+}
+
+CheckedText check_bind(std::string_view text) {
+    return parse_bind_address(text).map([&](const BindAddress&) { return std::string(text); });
+}
+
+CheckedText check_tcp_address(std::string_view text) {
+    if (text.empty()) return std::string();
+    if (text.starts_with("unix:")) return expected("a TCP address such as 127.0.0.1:9900 or [::1]:9900", text);
+    return check_bind(text);
+}
+
+CheckedText check_host(std::string_view text) {
+    auto host = normal_host(text);
+    if (is_host(host)) return host;
+    return expected("a host name or address without a port", text);
+}
+
+CheckedText check_host_pattern(std::string_view text) {
+    if (text.empty()) return std::string();
+    auto host = normal_host(text);
+    const bool wild = host.starts_with("*.");
+    if (is_host(wild ? std::string_view(host).substr(2) : host)) return host;
+    return expected("a host such as example.com or *.example.com, without a port", text);
+}
+
+CheckedText check_request_path(std::string_view text) {
+    if (!text.starts_with('/')) return expected("a path that starts with '/'", text);
+    if (text.find_first_of("?#") != text.npos) return expected("a path alone, without '?' and '#'", text);
+    if (has_blank(text)) return expected("a path without blanks and control characters", text);
+    if (has_dot_segment(text)) return expected("a path without the segments '.' and '..', which never match", text);
+    return std::string(text);
+}
+
+CheckedText check_method(std::string_view text) {
+    if (!is_token(text)) return expected("a method such as GET", text);
+    if (to_upper(text) != text) return expected("a method in upper case: " + to_upper(text), text);
+    return std::string(text);
+}
+
+CheckedText check_match_header(std::string_view text) {
+    return check_header_name(text).map([](const std::string& name) { return to_lower(name); });
+}
+
+CheckedText check_response_header(std::string_view text) {
+    if (std::ranges::find(kFramingFields, to_lower(text)) == std::end(kFramingFields)) return check_header_name(text);
+    return tl::unexpected("'" + to_lower(text) + "' cannot be set: it belongs to the connection, not to the response");
+}
+
+CheckedText check_header_value(std::string_view text) {
+    std::string value(trim(text));
+    std::string without_tabs = value;
+    std::erase(without_tabs, '\t');
+    if (!has_control(without_tabs)) return value;
+    return expected("a header value without line breaks and control characters", text);
+}
+
+CheckedText check_redirect_status(std::string_view text) {
+    if (std::ranges::find(kRedirects, text) != std::end(kRedirects)) return std::string(text);
+    return expected("301, 302, 303, 307 or 308", text);
+}
+
+CheckedText check_location(std::string_view text) {
+    if (text.empty() || has_blank(text)) return expected("a location without blanks and control characters", text);
+    if (!placeholders_known(text)) return expected("no placeholders but {path} and {host}", text);
+    return std::string(text);
+}
+
+}  // namespace sluice::config

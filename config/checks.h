@@ -1,0 +1,34 @@
+#pragma once
+// The grammar of single texts: host names, paths, methods, header names. Rows of the settings table point here.
+// A check gets the text as it stands in the file and gives it back as it is to be stored (lower case, trimmed),
+// or says what was expected. Pure functions; not to be asked what spans keys, that is config/validate.
+
+#include <string>
+#include <string_view>
+#include <tl/expected.hpp>
+
+namespace sluice::config {
+
+using CheckedText = tl::expected<std::string, std::string>;
+using TextCheck = CheckedText (*)(std::string_view text);
+
+CheckedText check_listener_name(std::string_view text);
+CheckedText check_account(std::string_view text);    // a user or group, "" = none
+CheckedText check_file_path(std::string_view text);  // absolute, "" = none
+CheckedText check_socket_path(std::string_view text);
+CheckedText check_tcp_address(std::string_view text);  // "" = none
+CheckedText check_bind(std::string_view text);
+CheckedText check_host(std::string_view text);          // of a request
+CheckedText check_host_pattern(std::string_view text);  // the same, or *.example.com
+CheckedText check_request_path(std::string_view text);
+CheckedText check_method(std::string_view text);
+CheckedText check_match_header(std::string_view text);
+CheckedText check_response_header(std::string_view text);
+CheckedText check_header_value(std::string_view text);
+CheckedText check_redirect_status(std::string_view text);
+CheckedText check_location(std::string_view text);
+
+// ", got 'text'": shortened, with control characters escaped.
+std::string got(std::string_view text);
+
+}  // namespace sluice::config

@@ -1,0 +1,113 @@
+#include "config/sections.h"
+
+#include <algorithm>
+
+namespace sluice::config {
+namespace {
+
+template <class T>
+std::vector<ConstTarget> pointers_to(const std::vector<T>& list) {
+    std::vector<ConstTarget> out;
+    for (const T& item : list) out.emplace_back(&item);
+    return out;
+}
+
+Target same(Target parent) { return parent; }
+std::vector<ConstTarget> only(ConstTarget parent) { return {parent}; }
+
+template <auto M, class Owner>
+Target append(Target parent) {
+    return &(std::get<Owner*>(parent)->*M).emplace_back();
+}
+
+template <auto M, class Owner>
+std::vector<ConstTarget> all(ConstTarget parent) {
+    return pointers_to(std::get<const Owner*>(parent)->*M);
+}
+
+template <auto M, class Owner>
+Target part(Target parent) {
+    return &(std::get<Owner*>(parent)->*M);
+}
+
+template <auto M, class Owner>
+std::vector<ConstTarget> the_part(ConstTarget parent) {
+    return {&(std::get<const Owner*>(parent)->*M)};
+}
+
+template <class Action>
+Target choose(Target parent) {
+    return &std::get<RouteConfig*>(parent)->action.emplace<Action>();
+}
+
+template <class Action>
+std::vector<ConstTarget> chosen(ConstTarget parent) {
+    const auto* action = std::get_if<Action>(&std::get<const RouteConfig*>(parent)->action);
+    return action ? std::vector<ConstTarget>{action} : std::vector<ConstTarget>{};
+}
+
+constexpr SectionInfo kSections[] = {
+    {Section::limits, Section::root, Form::map, "limits", "Bounds of the whole process.", false, same, only},
+    {Section::log, Section::root, Form::map, "log", "What is logged.", false, same, only},
+    {Section::access, Section::log, Form::map, "access", "The access log: one line for each request.", false, same,
+     only},
+    {Section::admin, Section::root, Form::map, "admin",
+     "Where sluicectl and monitoring reach the daemon. Changes are made over the unix socket only.", false, same, only},
+    {Section::listener, Section::root, Form::list, "listeners",
+     "The listeners: each has a name, an address, and limits of its own.", true, append<&Config::listeners, Config>,
+     all<&Config::listeners, Config>},
+    {Section::pool, Section::listener, Form::map, "pool",
+     "Limits and timeouts of the listener's connections. A time of 0 switches the timeout off, a size of 0 the limit.",
+     false, part<&ListenerConfig::pool, ListenerConfig>, the_part<&ListenerConfig::pool, ListenerConfig>},
+    {Section::route, Section::listener, Form::list, "routes",
+     "What answers which request. The most exact match wins: host, then exact path, then the longest path prefix. "
+     "A request that no route matches is answered 404.",
+     false, append<&ListenerConfig::routes, ListenerConfig>, all<&ListenerConfig::routes, ListenerConfig>},
+    {Section::match, Section::route, Form::map, "match",
+     "The requests that the route takes: all conditions must hold. Without it the route takes every request.", false,
+     part<&RouteConfig::match, RouteConfig>, the_part<&RouteConfig::match, RouteConfig>},
+    {Section::respond, Section::route, Form::alternative, "respond", "Answers with a fixed response.", false,
+     choose<RespondAction>, chosen<RespondAction>},
+    {Section::redirect, Section::route, Form::alternative, "redirect", "Sends the client to another location.", false,
+     choose<RedirectAction>, chosen<RedirectAction>},
+    {Section::echo, Section::route, Form::alternative, "echo",
+     "Sends the body of the request back, as it comes. It has no keys: write `echo: {}`.", false, choose<EchoAction>,
+     chosen<EchoAction>},
+};
+
+constexpr SectionInfo kRoot = {Section::root, Section::root, Form::map, "", "The top of the file.", true, same, only};
+
+}  // namespace
+
+std::span<const SectionInfo> sections() { return kSections; }
+
+const SectionInfo& section_info(Section section) {
+    const auto found = std::ranges::find(kSections, section, &SectionInfo::id);
+    return found == std::end(kSections) ? kRoot : *found;
+}
+
+std::vector<const SectionInfo*> children_of(Section parent) {
+    std::vector<const SectionInfo*> out;
+    for (const SectionInfo& info : kSections) {
+        if (info.parent == parent) out.push_back(&info);
+    }
+    return out;
+}
+
+std::string id_prefix(Section section) {
+    const SectionInfo& info = section_info(section);
+    if (section == Section::root || info.form == Form::list) return {};
+    return id_prefix(info.parent) + std::string(info.key) + ".";
+}
+
+std::string section_path(Section section) {
+    if (section == Section::root) return {};
+    const SectionInfo& info = section_info(section);
+    return join_path(section_path(info.parent), info.key) + (info.form == Form::list ? "[]" : "");
+}
+
+std::string join_path(const std::string& parent, std::string_view key) {
+    return parent.empty() ? std::string(key) : parent + "." + std::string(key);
+}
+
+}  // namespace sluice::config

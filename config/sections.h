@@ -1,0 +1,60 @@
+#pragma once
+// The shape of the configuration file: which maps and lists there are, and what stands in what.
+// A constant table of its own, beside the rows of config/settings: those say what keys a section has.
+// Loader, printers and diff walk it, so none of them knows a section by name.
+// Pointers in a Target live as long as the Config they point into, and die with its next change.
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "config/config.h"
+
+namespace sluice::config {
+
+enum class Section { root, limits, log, access, admin, listener, pool, route, match, respond, redirect, echo };
+
+// The struct that a section fills.
+using Target = std::variant<Config*, ListenerConfig*, PoolSettings*, RouteConfig*, RouteMatch*, RespondAction*,
+                            RedirectAction*, EchoAction*>;
+using ConstTarget = std::variant<const Config*, const ListenerConfig*, const PoolSettings*, const RouteConfig*,
+                                 const RouteMatch*, const RespondAction*, const RedirectAction*, const EchoAction*>;
+
+enum class Form {
+    map,
+    list,         // of maps
+    alternative,  // a map; exactly one of its kind stands in the parent
+};
+
+struct SectionInfo {
+    Section id;
+    Section parent;
+    Form form;
+    std::string_view key;
+    std::string_view help;
+    bool required;  // a list: at least one
+    // Lists: appends an element. Alternatives: makes this one the chosen. The pointer is for use at once.
+    Target (*enter)(Target parent);
+    // What stands there in a filled Config: one for a map, any number for a list, none or one for an alternative.
+    std::vector<ConstTarget> (*elements)(ConstTarget parent);
+};
+
+std::span<const SectionInfo> sections();  // parents before children, without the root
+const SectionInfo& section_info(Section section);
+std::vector<const SectionInfo*> children_of(Section parent);
+
+// What a key of this section begins with in a row's id: "log.access.", "pool.", "" inside a list's element.
+std::string id_prefix(Section section);
+// The whole way from the top, for people: "listeners[].pool".
+std::string section_path(Section section);
+
+inline ConstTarget as_const(const Target& target) {
+    return std::visit([](const auto* pointer) { return ConstTarget(pointer); }, target);
+}
+
+// "listeners[0]" + "pool" -> "listeners[0].pool"; an empty parent adds no dot.
+std::string join_path(const std::string& parent, std::string_view key);
+
+}  // namespace sluice::config

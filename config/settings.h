@@ -1,0 +1,84 @@
+#pragma once
+// The one table of all keys: type, range, default, help, reload class and member of each.
+// A SettingsTable is a value; every function that needs one takes it as a parameter, so that a test can have its own.
+// builtin_settings() is the real one and lives for ever. A row's id is its key below the top or below its list's
+// element: log.level, bind, pool.max_connections, match.host, respond.body.
+// Not to be asked about what spans keys: config/validate.
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/checks.h"
+#include "config/sections.h"
+#include "config/value.h"
+
+namespace sluice::config {
+
+inline constexpr std::size_t kProtocols = 1;
+using ReloadClasses = std::array<ReloadClass, kProtocols>;  // by Protocol
+
+struct Range {
+    std::uint64_t min = 0;
+    std::uint64_t max = 0;  // both 0: no range
+};
+
+// How a row reaches its member. The default is the member's in a fresh struct, written nowhere else.
+struct Member {
+    Value (*get)(ConstTarget) = nullptr;
+    void (*set)(Target, const Value&) = nullptr;
+    Value (*initial)() = nullptr;
+};
+
+enum class Presence {
+    optional,
+    required,
+    condition,  // optional, and left out when it has its default: its absence has a meaning of its own
+};
+
+struct Setting {
+    Section section = Section::root;
+    std::string_view key;
+    Type type = Type::text;
+    Member member;
+    std::string_view help;
+    ReloadClasses classes{ReloadClass::live};
+    Range range;
+    Names names;                // of a choice
+    TextCheck check = nullptr;  // of a text, of each text in a list, of each name in a map
+    std::string_view pattern;   // the same as a regular expression, for editors
+    std::string_view example;   // of a required key
+    Presence presence = Presence::optional;
+
+    std::string id() const;
+    ReloadClass reload_class(Protocol protocol) const { return classes[static_cast<std::size_t>(protocol)]; }
+    std::string format(const Value& value) const { return format_value(type, names, value); }
+    std::string format_cut(const Value& value) const { return format_short(type, names, value); }
+    // "a duration such as 250ms, 5s, 1m, 1h or 1d, from 0s to 1d"
+    std::string expected() const;
+    // "from 0s to 1d", "" without a range
+    std::string range_text() const;
+};
+
+class SettingsTable {
+public:
+    explicit SettingsTable(std::vector<Setting> rows) : rows_(std::move(rows)) {}
+
+    std::span<const Setting> rows() const { return rows_; }
+    std::vector<const Setting*> rows_of(Section section) const;
+    const Setting* find(Section section, std::string_view key) const;
+    const Setting* find(std::string_view id) const;
+
+    // A copy in which the key has another class. The id must be one of the table.
+    SettingsTable with_class(std::string_view id, Protocol protocol, ReloadClass reload_class) const;
+
+private:
+    std::vector<Setting> rows_;
+};
+
+const SettingsTable& builtin_settings();
+
+}  // namespace sluice::config

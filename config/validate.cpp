@@ -1,0 +1,151 @@
+#include "config/validate.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "config/address.h"
+#include "config/sections.h"
+#include "config/settings.h"
+#include "core/base/text.h"
+
+namespace sluice::config {
+namespace {
+
+class Validator {
+public:
+    Validator(const Config& config, const Positions& positions, const std::string& file)
+        : config_(config), positions_(positions), file_(file) {}
+
+    Findings run() {
+        take_admin_addresses();
+        for (std::size_t i = 0; i < config_.listeners.size(); ++i) {
+            check_listener(config_.listeners[i], "listeners[" + std::to_string(i) + "]");
+        }
+        return std::move(findings_);
+    }
+
+private:
+    using Places = std::unordered_map<std::string, std::string>;  // what is taken -> the path that took it
+
+    Diagnostic at(const std::string& path, std::string message) const {
+        return {file_, positions_.of(path), path, std::move(message)};
+    }
+    void error(const std::string& path, std::string message) {
+        findings_.errors.push_back(at(path, std::move(message)));
+    }
+    void warn(const std::string& path, std::string message) {
+        findings_.warnings.push_back(at(path, std::move(message)));
+    }
+
+    std::string place(const std::string& path) const {
+        const Position where = positions_.of(path);
+        return path + (where.line > 0 ? ", line " + std::to_string(where.line) : ", by default");
+    }
+
+    // The socket has a default, so it is taken whether it stands in the file or not.
+    void take_admin_addresses() {
+        taken_.emplace("unix:" + config_.admin.socket, "admin.socket");
+        if (config_.admin.bind) take_address(*config_.admin.bind, "admin.bind");
+    }
+
+    void check_listener(const ListenerConfig& listener, const std::string& path) {
+        check_name(listener, path + ".name");
+        if (positions_.has(path + ".bind")) take_address(listener.bind, path + ".bind");
+        check_pool(listener.pool, path + ".pool");
+        if (listener.routes.empty()) warn(path, "no routes: every request is answered 404");
+        check_routes(listener.routes, path + ".routes");
+    }
+
+    void check_name(const ListenerConfig& listener, const std::string& path) {
+        if (!positions_.has(path)) return;
+        const auto [first, is_new] = names_.emplace(listener.name, path);
+        if (is_new) return;
+        error(path, "duplicate name '" + listener.name + "', the first is " + place(first->second));
+    }
+
+    void take_address(const BindAddress& address, const std::string& path) {
+        const std::string* other = find_clash(address);
+        if (other != nullptr) {
+            error(path, "the address " + address.text() + " is taken already by " + place(*other));
+            return;
+        }
+        if (address.kind == BindAddress::Kind::tcp && address.port == 0) return;  // each gets a free port of its own
+        taken_.emplace(address.text(), path);
+        if (address.kind == BindAddress::Kind::tcp) ports_.emplace(port_key(address), path);
+    }
+
+    // A wildcard and any other address of its family exclude each other on a port.
+    const std::string* find_clash(const BindAddress& address) const {
+        if (const auto same = taken_.find(address.text()); same != taken_.end()) return &same->second;
+        if (address.kind != BindAddress::Kind::tcp) return nullptr;
+        BindAddress wildcard = address;
+        wildcard.host = is_v6(address) ? "::" : "0.0.0.0";
+        if (const auto all = taken_.find(wildcard.text()); all != taken_.end()) return &all->second;
+        const auto any = ports_.find(port_key(address));
+        return is_wildcard(address) && any != ports_.end() ? &any->second : nullptr;
+    }
+
+    static bool is_v6(const BindAddress& address) { return address.host.find(':') != std::string::npos; }
+    static std::string port_key(const BindAddress& address) {
+        return (is_v6(address) ? "v6:" : "v4:") + std::to_string(address.port);
+    }
+
+    void check_pool(const PoolSettings& pool, const std::string& path) {
+        const std::string per_client = path + ".max_connections_per_client";
+        if (!positions_.has(per_client) || pool.max_connections_per_client <= pool.max_connections) return;
+        warn(per_client, "has no effect: it is more than max_connections");
+    }
+
+    void check_routes(const std::vector<RouteConfig>& routes, const std::string& path) {
+        Places matches;
+        for (std::size_t i = 0; i < routes.size(); ++i) {
+            const std::string route = path + "[" + std::to_string(i) + "]";
+            check_paths(route + ".match");
+            check_body(routes[i].action, route + ".respond");
+            const auto [first, is_new] = matches.emplace(match_key(routes[i].match), route);
+            if (!is_new) warn(route, "is never reached: " + place(first->second) + ", has the same match");
+        }
+    }
+
+    void check_paths(const std::string& match) {
+        if (!positions_.has(match + ".path") || !positions_.has(match + ".exact_path")) return;
+        error(match + ".exact_path", "path and exact_path exclude each other, expected one of them");
+    }
+
+    // RFC 9110, 15.3.5, 15.3.6 and 15.4.5: these have no content.
+    void check_body(const RouteAction& action, const std::string& path) {
+        const auto* respond = std::get_if<RespondAction>(&action);
+        if (respond == nullptr || respond->body.empty()) return;
+        const auto status = respond->status;
+        if (status != 204 && status != 205 && status != 304) return;
+        error(path + ".body", "a response of status " + std::to_string(status) + " has no body, expected none");
+    }
+
+    // The same for two matches that take the same requests, in whatever order they were written.
+    static std::string match_key(RouteMatch match) {
+        if (match.path == "/") match.path.clear();  // both take every path
+        std::ranges::sort(match.methods);
+        std::ranges::sort(match.headers);
+        std::string key;
+        for (const auto* text : {&match.host, &match.path, &match.exact_path}) append_json_string(key, *text);
+        for (const auto& method : match.methods) append_json_string(key, method);
+        for (const auto& [name, value] : match.headers) key += "/" + json_string(name) + json_string(value);
+        return key;
+    }
+
+    const Config& config_;
+    const Positions& positions_;
+    const std::string& file_;
+    Findings findings_;
+    Places names_;
+    Places taken_;  // by address
+    Places ports_;  // by family and port: the first address there
+};
+
+}  // namespace
+
+Findings validate(const Config& config, const Positions& positions, const std::string& file) {
+    return Validator(config, positions, file).run();
+}
+
+}  // namespace sluice::config

@@ -1,0 +1,20 @@
+#pragma once
+// What spans keys: names and addresses used twice, conditions that exclude each other, routes that nothing reaches.
+// A pure function over a Config that the loader has filled; what is wrong with a single key is the loader's business.
+// Not to be asked whether an address is free on this machine.
+
+#include <string>
+
+#include "config/diagnostic.h"
+#include "config/positions.h"
+
+namespace sluice::config {
+
+struct Findings {
+    Diagnostics errors;
+    Diagnostics warnings;
+};
+
+Findings validate(const Config& config, const Positions& positions, const std::string& file);
+
+}  // namespace sluice::config

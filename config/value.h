@@ -1,0 +1,85 @@
+#pragma once
+// One configured value, whatever its type: what the rows of the settings table read, write, print and compare.
+// A Value is a copy, owned by whoever holds it. Reading scalars and printing them are here, a rule per type;
+// ranges and grammar of a single key are the row's business (config/settings), lists and maps the loader's.
+
+#include <concepts>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <variant>
+#include <vector>
+
+#include "config/config.h"
+
+namespace sluice::config {
+
+enum class Type { integer, duration, size, rate, choice, text, address, text_list, headers };
+
+enum class ReloadClass { live, new_connections, rebind, restart };
+
+// One of the row's names, by index: an enum of config.h without its type.
+struct Choice {
+    std::size_t index = 0;
+    bool operator==(const Choice&) const = default;
+};
+
+using StringList = std::vector<std::string>;
+using Value =
+    std::variant<std::uint64_t, Millis, Choice, std::string, std::optional<BindAddress>, StringList, HeaderList>;
+
+// The names of an enum as they stand in the file, in the order of the enum.
+inline constexpr std::string_view kProtocolNames[] = {"http"};
+inline constexpr std::string_view kAtLimitNames[] = {"shed_idle", "refuse"};
+inline constexpr std::string_view kLogLevelNames[] = {"debug", "info", "warning", "error"};
+inline constexpr std::string_view kAccessFormatNames[] = {"off", "json", "combined"};
+inline constexpr std::string_view kReloadClassNames[] = {"live", "new_connections", "rebind", "restart"};
+
+using Names = std::span<const std::string_view>;
+constexpr Names names_of(Protocol) { return kProtocolNames; }
+constexpr Names names_of(AtLimit) { return kAtLimitNames; }
+constexpr Names names_of(LogLevel) { return kLogLevelNames; }
+constexpr Names names_of(AccessFormat) { return kAccessFormatNames; }
+constexpr Names names_of(ReloadClass) { return kReloadClassNames; }
+
+template <class E>
+requires std::is_enum_v<E> std::string_view to_string(E value) {
+    return names_of(value)[static_cast<std::size_t>(value)];
+}
+
+template <class T>
+Value to_value(const T& member) {
+    if constexpr (std::is_enum_v<T>) return Choice{static_cast<std::size_t>(member)};
+    else if constexpr (std::same_as<T, BindAddress>) return std::optional<BindAddress>(member);
+    else return member;
+}
+
+template <class T>
+T from_value(const Value& value) {
+    if constexpr (std::is_enum_v<T>) return static_cast<T>(std::get<Choice>(value).index);
+    else if constexpr (std::same_as<T, BindAddress>) return std::get<std::optional<BindAddress>>(value).value();
+    else return std::get<T>(value);
+}
+
+// The number behind an integer, duration, size or rate: what ranges are about.
+std::optional<std::uint64_t> number_of(const Value& value);
+Value value_of_number(Type type, std::uint64_t number);
+
+// "a duration such as 250ms, 5s, 1m, 1h or 1d"
+std::string_view type_noun(Type type);
+
+// The scalar types only; nullopt when the text is none of that type.
+std::optional<Value> parse_scalar(Type type, Names names, const std::string& text);
+
+// As it stands in the file, on one line.
+std::string format_value(Type type, Names names, const Value& value);
+// The same with long texts cut, for logs and tables.
+std::string format_short(Type type, Names names, const Value& value);
+
+// A text as a YAML scalar: plain where that is safe, else in double quotes.
+std::string yaml_scalar(std::string_view text);
+
+}  // namespace sluice::config

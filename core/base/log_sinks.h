@@ -1,0 +1,31 @@
+#pragma once
+// Where a log record ends: the journal or standard error. Used by core/base/log*.cpp and nobody else.
+// A record is one string, message and fields apart by kSeparator, because the queue in front carries only text.
+// These functions may wait for the reader, so only the log's own threads call them once the log has started.
+
+#include <chrono>
+#include <string>
+#include <string_view>
+
+#include "core/base/log.h"
+
+namespace sluice::log {
+
+constexpr char kSeparator = '\x1f';  // ASCII "unit separator"
+
+using Clock = std::chrono::system_clock;
+
+bool leads_to_journal();  // does standard error end in the journal?
+void choose_target(Target target);
+
+// False if the record is lost.
+bool deliver(Level level, Clock::time_point time, std::string_view record);
+
+// Lines that are formatted already, each with its newline; how many of them are lost.
+std::size_t deliver_lines(std::string_view lines);
+std::size_t count_lines(std::string_view lines);
+
+// How long a reader that takes nothing is waited for: for ever, until this is called.
+void give_up_after(std::chrono::milliseconds patience);
+
+}  // namespace sluice::log

@@ -1,0 +1,63 @@
+#include "core/http/header_map.h"
+
+namespace sluice {
+
+namespace {
+
+void lower(char* text, std::size_t size) {
+    for (std::size_t i = 0; i < size; ++i)
+        if (text[i] >= 'A' && text[i] <= 'Z') text[i] = static_cast<char>(text[i] | 0x20);
+}
+
+std::string_view trimmed(std::string_view value) {
+    while (!value.empty() && (value.front() == ' ' || value.front() == '\t')) value.remove_prefix(1);
+    while (!value.empty() && (value.back() == ' ' || value.back() == '\t')) value.remove_suffix(1);
+    return value;
+}
+
+}  // namespace
+
+void HeaderMap::clear() {
+    text_.clear();
+    index_.clear();
+}
+
+void HeaderMap::add(std::string_view name, std::string_view value) {
+    value = trimmed(value);
+    const auto at = static_cast<std::uint32_t>(text_.size());
+    const auto name_size = static_cast<std::uint32_t>(name.size());
+    text_.append(name).append(value);
+    lower(text_.data() + at, name.size());
+    index_.push_back({at, name_size, at + name_size, static_cast<std::uint32_t>(value.size())});
+}
+
+std::string_view HeaderMap::store(Bytes text) {
+    text_.assign(text);
+    return text_;
+}
+
+void HeaderMap::add_stored(std::string_view name, std::string_view value) {
+    value = trimmed(value);
+    lower(text_.data() + offset(name), name.size());
+    const auto value_at = value.empty() ? 0 : offset(value);
+    index_.push_back({offset(name), static_cast<std::uint32_t>(name.size()), value_at, static_cast<std::uint32_t>(value.size())});
+}
+
+HeaderMap::Field HeaderMap::operator[](std::size_t i) const {
+    const Place& place = index_[i];
+    return {{text_.data() + place.name, place.name_size}, {text_.data() + place.value, place.value_size}};
+}
+
+std::string_view HeaderMap::get(std::string_view name) const {
+    for (const Field field : *this)
+        if (field.name == name) return field.value;
+    return {};
+}
+
+std::size_t HeaderMap::count(std::string_view name) const {
+    std::size_t found = 0;
+    for (const Field field : *this) found += field.name == name;
+    return found;
+}
+
+}  // namespace sluice

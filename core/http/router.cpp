@@ -1,0 +1,84 @@
+#include "core/http/router.h"
+
+#include <algorithm>
+#include <tuple>
+
+#include "core/http/echo_handler.h"
+#include "core/http/respond_handler.h"
+
+namespace sluice {
+
+namespace {
+
+std::unique_ptr<RouteTarget> make_target(const config::RespondAction& action) { return std::make_unique<RespondTarget>(action); }
+std::unique_ptr<RouteTarget> make_target(const config::RedirectAction& action) { return std::make_unique<RedirectTarget>(action); }
+std::unique_ptr<RouteTarget> make_target(const config::EchoAction&) { return std::make_unique<EchoTarget>(); }
+
+bool is_wildcard(const std::string& host) { return host.rfind("*.", 0) == 0; }
+
+}  // namespace
+
+bool Route::matches(const RequestHead& head) const {
+    const auto& methods = match_.methods;
+    return matches_path(head.path) && matches_host(head.host) &&
+           (methods.empty() || std::find(methods.begin(), methods.end(), head.method) != methods.end()) &&
+           matches_headers(head.headers);
+}
+
+bool Route::matches_host(std::string_view host) const {
+    if (match_.host.empty()) return true;
+    if (!is_wildcard(match_.host)) return host == match_.host;
+    const std::string_view suffix = std::string_view(match_.host).substr(1);
+    return host.size() > suffix.size() && host.substr(host.size() - suffix.size()) == suffix;
+}
+
+// A prefix matches whole segments: /v1 and /v1/ match /v1/x, and not /v10.
+bool Route::matches_path(std::string_view path) const {
+    if (!match_.exact_path.empty()) return path == match_.exact_path;
+    const std::string_view prefix = match_.path;
+    if (prefix.empty()) return path != "*";
+    if (path.substr(0, prefix.size()) != prefix) return false;
+    return prefix.back() == '/' || path.size() == prefix.size() || path[prefix.size()] == '/';
+}
+
+bool Route::matches_headers(const HeaderMap& headers) const {
+    return std::all_of(match_.headers.begin(), match_.headers.end(), [&](const auto& wanted) {
+        for (const auto field : headers)
+            if (field.name == wanted.first && (wanted.second.empty() || field.value == wanted.second)) return true;
+        return false;
+    });
+}
+
+bool Route::goes_before(const Route& other) const {
+    const auto rank = [](const config::RouteMatch& match) {
+        return std::tuple(!match.host.empty() && !is_wildcard(match.host), match.host.size(), !match.exact_path.empty(),
+                          match.path.size(), match.headers.size() + !match.methods.empty());
+    };
+    return rank(match_) > rank(other.match_);
+}
+
+Router::Router(const std::vector<config::RouteConfig>& routes) {
+    for (const auto& route : routes)
+        routes_.emplace_back(route.match, std::visit([](const auto& action) { return make_target(action); }, route.action));
+    std::stable_sort(routes_.begin(), routes_.end(), [](const Route& a, const Route& b) { return a.goes_before(b); });
+    add_fallbacks();
+}
+
+Router::Router(std::unique_ptr<RouteTarget> target) {
+    routes_.emplace_back(config::RouteMatch{}, std::move(target));
+    add_fallbacks();
+}
+
+void Router::add_fallbacks() {
+    const config::RouteMatch options{.exact_path = "*", .methods = {"OPTIONS"}};
+    routes_.emplace_back(options, make_target(config::RespondAction{.status = 204}));
+    const config::RespondAction not_found{404, {{"content-type", "text/plain"}}, "404 Not Found\n"};
+    routes_.emplace_back(config::RouteMatch{}, make_target(not_found));
+}
+
+const Route& Router::find(const RequestHead& head) const {
+    const auto found = std::find_if(routes_.begin(), routes_.end() - 1, [&](const Route& route) { return route.matches(head); });
+    return *found;
+}
+
+}  // namespace sluice

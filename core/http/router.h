@@ -1,0 +1,52 @@
+#pragma once
+// Which route a request takes. Compiled once from the configuration, immutable, owned by a ListenerContext.
+// Order of precedence: host (exact, longest wildcard, any), path (exact, longest prefix of whole segments, any),
+// the number of further conditions, the order of the file.
+
+#include <memory>
+#include <vector>
+
+#include "config/config.h"
+#include "core/http/stream.h"
+
+namespace sluice {
+
+// What a route leads to: makes the handler of one request. Immutable; outlives its handlers.
+class RouteTarget {
+public:
+    virtual ~RouteTarget() = default;
+    virtual std::unique_ptr<Handler> make_handler() const = 0;
+};
+
+class Route {
+public:
+    Route(config::RouteMatch match, std::unique_ptr<RouteTarget> target) : match_(std::move(match)), target_(std::move(target)) {}
+
+    bool matches(const RequestHead& head) const;
+    bool goes_before(const Route& other) const;
+    std::unique_ptr<Handler> make_handler() const { return target_->make_handler(); }
+
+private:
+    bool matches_host(std::string_view host) const;
+    bool matches_path(std::string_view path) const;
+    bool matches_headers(const HeaderMap& headers) const;
+
+    config::RouteMatch match_;
+    std::unique_ptr<RouteTarget> target_;
+};
+
+class Router {
+public:
+    explicit Router(const std::vector<config::RouteConfig>& routes);
+    // Everything goes to one target.
+    explicit Router(std::unique_ptr<RouteTarget> target);
+
+    // Always one: 404 where no route matches, 204 for OPTIONS *.
+    const Route& find(const RequestHead& head) const;
+
+private:
+    void add_fallbacks();
+    std::vector<Route> routes_;  // in order of precedence; the last two are the fallbacks
+};
+
+}  // namespace sluice

@@ -1,0 +1,20 @@
+#pragma once
+// The request target in the one form that routes match and that is forwarded (RFC 9110, 4.2.3; RFC 3986, 6.2.2).
+
+#include <string>
+#include <string_view>
+
+#include "core/base/result.h"
+
+namespace sluice {
+
+// Removes dot segments and decodes percent-encoded unreserved characters; everything else stays encoded, so that an
+// encoded slash never matches as one. Returns `path` itself if nothing changes, else what it made of `buffer`.
+// Errc::protocol: not absolute, a bad escape, or an encoded NUL.
+Result<std::string_view> normalise_path(std::string_view path, std::string& buffer);
+
+// The host of an authority or Host value in place: letters lowered, port and final dot removed.
+// Errc::protocol: characters that no host has, a bad port, or user information.
+Result<std::string_view> normalise_host(char* authority, std::size_t size);
+
+}  // namespace sluice

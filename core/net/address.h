@@ -1,0 +1,54 @@
+#pragma once
+// Socket addresses. Address is one to listen on or connect to; PeerAddress is the compact form that a connection keeps.
+// Values; no name is ever resolved here.
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <array>
+#include <cstdint>
+#include <string>
+
+#include "config/config.h"
+#include "core/base/result.h"
+
+namespace sluice {
+
+class Address {
+public:
+    // Errc::address when the host is no IP literal or the path is too long.
+    static Result<Address> from(const config::BindAddress& bind);
+    // Where a bound socket really listens (the port that the kernel chose).
+    static Result<Address> of_socket(int fd);
+
+    const sockaddr* raw() const { return reinterpret_cast<const sockaddr*>(&storage_); }
+    socklen_t length() const { return length_; }
+    int family() const { return storage_.ss_family; }
+    std::string text() const;  // as in the configuration: host:port, [v6]:port, unix:/path
+
+private:
+    sockaddr_storage storage_{};
+    socklen_t length_ = 0;
+};
+
+struct PeerAddress {
+    std::array<std::uint8_t, 16> ip{};  // IPv4 in the first four bytes
+    std::uint16_t port = 0;             // host byte order
+    std::uint16_t family = AF_UNSPEC;
+
+    static PeerAddress from(const sockaddr& address);
+    static PeerAddress of_unix_socket(int fd);  // the ip holds the peer's user and process id
+    std::string host() const;  // "unix" for unix sockets
+    std::string text() const;  // 127.0.0.1:1234, [::1]:1234, unix:uid=1000,pid=17
+    bool same_host(const PeerAddress& other) const { return family == other.family && ip == other.ip; }
+};
+
+struct PeerHostHash {
+    std::size_t operator()(const PeerAddress& peer) const;
+};
+struct PeerHostEqual {
+    bool operator()(const PeerAddress& a, const PeerAddress& b) const { return a.same_host(b); }
+};
+
+}  // namespace sluice

@@ -1,0 +1,303 @@
+#include "core/net/connection.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "core/net/connection_manager.h"
+#include "core/net/worker.h"
+
+namespace sluice {
+
+namespace {
+
+// Marks a stretch that ends with a flush, so that whatever is written in it goes out as one.
+class Turn {
+public:
+    explicit Turn(bool& flag) : flag_(flag), outer_(std::exchange(flag, true)) {}
+    ~Turn() { flag_ = outer_; }
+
+private:
+    bool& flag_;
+    bool outer_;
+};
+
+}  // namespace
+
+Connection::Connection(ConnectionManager& manager, Generation& generation, Admitted admitted, std::unique_ptr<Transport> transport)
+    : manager_(manager),
+      generation_(generation),
+      transport_(std::move(transport)),
+      slot_(std::move(admitted.slot)),
+      id_(admitted.id),
+      peer_(admitted.peer),
+      refusal_(admitted.refusal) {
+    created_ms_ = active_ms_ = phase_since_ms_ = now_ms();
+}
+
+// The session may still speak to its host while it ends its exchanges.
+Connection::~Connection() { session_.reset(); }
+
+std::int64_t Connection::now_ms() const { return manager_.worker().loop.now_ms(); }
+ChunkPool& Connection::chunks() { return manager_.worker().chunks; }
+
+void Connection::start() {
+    if (transport_->start(*this) == Start::ready) on_ready();
+    else enter(Phase::handshake);
+}
+
+void Connection::on_ready() {
+    if (dead_) return;
+    session_ = context()->module->make_session(*this);
+    enter(Phase::idle);
+    if (draining()) session_->close_when_idle(Reason::drain);
+}
+
+// --- bytes in ---
+
+void Connection::on_data(Bytes bytes) {
+    if (dead_) return;
+    if (closing()) return discard(bytes.size());
+    receive(bytes);
+}
+
+void Connection::receive(Bytes bytes) {
+    active_ms_ = now_ms();
+    bytes_in_ += bytes.size();
+    manager_.stats().bytes_in += bytes.size();
+    {
+        const Turn turn(in_turn_);
+        if (!session_->on_read(bytes)) close(Reason::error, CloseMode::abort);
+    }
+    flush();
+}
+
+void Connection::discard(std::size_t count) {
+    discarded_ += static_cast<std::uint32_t>(count);
+    if (mode_ == CloseMode::linger && discarded_ > kLingerBytes) end();
+}
+
+void Connection::on_end() {
+    if (dead_) return;
+    if (closing()) {
+        if (transport_->pending_bytes() == 0) end();
+        return;
+    }
+    {
+        const Turn turn(in_turn_);
+        session_->on_read_end();
+    }
+    flush();
+}
+
+void Connection::on_error(Error error) {
+    close(error.code == Errc::system ? Reason::error : Reason::peer_reset, CloseMode::abort);
+}
+
+void Connection::pause_read(Pause reason) {
+    if (paused_ == 0) transport_->pause_read();
+    paused_ |= static_cast<std::uint8_t>(reason);
+}
+
+void Connection::resume_read(Pause reason) {
+    const std::uint8_t before = std::exchange(paused_, paused_ & ~static_cast<std::uint8_t>(reason));
+    if (before != 0 && paused_ == 0 && !dead_) transport_->resume_read();
+}
+
+void Connection::relieve_memory(std::uint64_t share) {
+    if (!session_ || dead_) return;
+    if (session_->held_bytes() + transport_->pending_bytes() > share) pause_read(Pause::memory);
+    else resume_read(Pause::memory);
+}
+
+// --- bytes out ---
+
+void Connection::schedule_write() {
+    if (!in_turn_ && !dead_) manager_.worker().loop.schedule(*this);
+}
+
+void Connection::run() { flush(); }
+
+void Connection::on_writable() {
+    if (dead_) return;
+    if (half_closed_) {
+        if (transport_->pending_bytes() > 0) return;
+        if (mode_ == CloseMode::flush) return end();
+        return enter(Phase::drain);  // the FIN is out: the linger time begins
+    }
+    if (!closing()) {
+        const Turn turn(in_turn_);
+        session_->on_writable();
+    }
+    flush();
+}
+
+void Connection::flush() {
+    if (dead_ || !session_) return;
+    for (int round = 0; write_some(); ++round) {
+        if (round == kRoundsPerTurn) return manager_.worker().loop.schedule(*this);
+    }
+    if (dead_) return;
+    if (transport_->pending_bytes() > 0) start_progress();
+    manager_.worker().pressure.watch();
+    end_if_idle();
+    if (closing() && !half_closed_ && !dead_) begin_close();
+}
+
+// True if something was sent and there is room for more: who waited for room goes on at once, for a write that
+// completes at once produces no event.
+bool Connection::write_some() {
+    const Turn turn(in_turn_);
+    ByteQueue out(chunks());
+    if (!session_->on_write(out)) close(Reason::error, CloseMode::abort);
+    if (dead_ || out.empty()) return false;
+    bytes_out_ += out.size();
+    manager_.stats().bytes_out += out.size();
+    transport_->write(std::move(out));
+    if (transport_->pending_bytes() > Transport::kLowWater) return false;
+    if (!closing()) session_->on_writable();
+    return !dead_;
+}
+
+// --- the end ---
+
+void Connection::close(Reason reason, CloseMode mode) {
+    if (dead_) return;
+    if (!closing()) reason_ = reason;
+    mode_ = std::min(mode_, mode);
+    if (mode == CloseMode::abort || !session_) return end();
+    schedule_write();  // what the session still has to say goes first
+}
+
+void Connection::begin_close() {
+    const bool sent = transport_->pending_bytes() == 0;
+    if (sent && mode_ == CloseMode::flush) return end();
+    half_closed_ = true;
+    transport_->shutdown();
+    if (mode_ == CloseMode::linger) transport_->resume_read();  // what comes is discarded
+    enter(Phase::drain);
+}
+
+void Connection::close_when_idle(Reason reason) {
+    if (dead_ || closing()) return;
+    if (!session_) return close(reason, CloseMode::abort);
+    wish_ = reason;
+    {
+        const Turn turn(in_turn_);
+        session_->close_when_idle(reason);
+    }
+    if (!in_turn_) flush();
+}
+
+// A request whose last byte was readable before our FIN is answered, so an idle connection is read once more.
+void Connection::end_if_idle() {
+    if (wish_ == Reason::none || closing() || !session_->idle()) return;
+    const Reason reason = std::exchange(wish_, Reason::none);
+    std::array<char, 16 * 1024> buffer;
+    if (const Bytes last = transport_->read_now(buffer); !last.empty()) receive(last);
+    if (dead_ || closing()) return;
+    wish_ = reason;
+    if (!session_->idle()) return;
+    close(reason, CloseMode::flush);
+    begin_close();
+}
+
+void Connection::end() {
+    if (std::exchange(dead_, true)) return;
+    transport_->pause_read();
+    static_cast<Task&>(*this).unlink();
+    manager_.worker().loop.timers().disarm(*this);
+    slot_.settle(Outcome{});
+    manager_.remove(*this);
+}
+
+// --- time ---
+
+void Connection::enter(Phase phase) {
+    if (dead_) return;
+    const bool moves = (phase_ == Phase::idle) != (phase == Phase::idle);
+    const std::int64_t now = now_ms();
+    // A request's time counts from its first byte, which ended the idle phase.
+    if (phase_ == Phase::idle) request_since_ms_ = now;
+    phase_ = phase;
+    phase_since_ms_ = now;
+    if (moves) manager_.place(*this);
+    if (phase == Phase::body) start_progress();
+    rearm();
+}
+
+void Connection::rearm() {
+    if (!dead_) manager_.worker().loop.timers().arm(*this, std::min(phase_deadline(), progress_due_ms_));
+}
+
+std::int64_t Connection::phase_deadline() const {
+    const config::PoolSettings& pool = context()->pool;
+    const auto after = [this](config::Millis time) { return time.count() > 0 ? phase_since_ms_ + time.count() : kNever; };
+    if (phase_ == Phase::drain) return mode_ == CloseMode::linger ? phase_since_ms_ + kLingerTime : kNever;
+    if (in_refusal_lane()) return created_ms_ + kRefusalTime;
+    if (phase_ == Phase::handshake) return after(pool.handshake_timeout);
+    if (phase_ == Phase::header) return after(pool.headers_timeout);
+    if (phase_ != Phase::idle) return kNever;  // body and write: Progress watches
+    return after(requests_ == 0 ? pool.headers_timeout : pool.keep_alive_timeout);
+}
+
+void Connection::on_timer(std::int64_t now_ms) {
+    if (now_ms >= progress_due_ms_) check_progress(now_ms);
+    if (!dead_ && now_ms >= phase_deadline()) phase_timed_out();
+    rearm();
+}
+
+void Connection::phase_timed_out() {
+    switch (phase_) {
+        case Phase::drain: return end();
+        case Phase::handshake: return close(Reason::handshake_timeout, CloseMode::abort);
+        case Phase::idle: return close_when_idle(requests_ == 0 ? Reason::headers_timeout : Reason::keep_alive_timeout);
+        default: break;
+    }
+    if (in_refusal_lane()) return close(refusal_, CloseMode::abort);
+    {
+        const Turn turn(in_turn_);
+        session_->on_timeout(Reason::headers_timeout);
+    }
+    flush();
+}
+
+Progress::Sample Connection::sample() const {
+    const std::uint64_t pending = transport_->pending_bytes();
+    const bool body = phase_ == Phase::body;
+    return {now_ms(), bytes_in_, bytes_out_ - pending, body && paused_ == 0, body && paused_ != 0, pending > 0};
+}
+
+void Connection::start_progress() {
+    if (progress_) return;
+    progress_ = std::make_unique<Progress>(sample(), request_since_ms_);
+    progress_due_ms_ = now_ms() + Progress::interval(context()->pool);
+    rearm();
+}
+
+void Connection::check_progress(std::int64_t now_ms) {
+    const Progress::Sample now = sample();
+    if (!now.sending && phase_ != Phase::body) {
+        progress_.reset();
+        progress_due_ms_ = kNever;
+        return;
+    }
+    progress_due_ms_ = now_ms + Progress::interval(context()->pool);
+    const Reason broken = progress_->check(now, context()->pool);
+    if (broken == Reason::none) return;
+    if (progress_->sender_failed() || closing()) return close(broken, CloseMode::abort);
+    {
+        const Turn turn(in_turn_);
+        session_->on_timeout(broken);
+    }
+    flush();
+}
+
+Reason Connection::admit_request() {
+    ++requests_;
+    if (refusal_ != Reason::none) return refusal_;
+    const bool full = chunks().budget().level() == MemoryBudget::Level::exhausted;
+    return full ? Reason::memory : Reason::none;
+}
+
+}  // namespace sluice

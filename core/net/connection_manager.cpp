@@ -1,0 +1,230 @@
+#include "core/net/connection_manager.h"
+
+#include <algorithm>
+
+#include "core/net/socket_transport.h"
+#include "core/net/worker.h"
+
+namespace sluice {
+
+namespace {
+
+EventType event_of(Reason reason) {
+    switch (reason) {
+        case Reason::handshake_timeout:
+        case Reason::headers_timeout:
+        case Reason::request_timeout:
+        case Reason::keep_alive_timeout:
+        case Reason::write_timeout:
+        case Reason::min_data_rate: return EventType::timed_out;
+        case Reason::error:
+        case Reason::peer_reset:
+        case Reason::bad_request: return EventType::error;
+        default: return EventType::removed;
+    }
+}
+
+}  // namespace
+
+ConnectionManager::ConnectionManager(Worker& worker, Ref<const ListenerContext> context, Events& events)
+    : worker_(worker), events_(events), source_(worker.events.source(context->name)) {
+    generations_.push_back(std::make_unique<Generation>(*this, 1, std::move(context)));
+    current_ = generations_.back().get();
+    apply(current_->context());
+}
+
+ConnectionManager::~ConnectionManager() {
+    for_each([](Connection& connection) { connection.close(Reason::drain_deadline, CloseMode::abort); });
+    worker_.loop.bury();  // they refer to their generation
+}
+
+// --- in ---
+
+void ConnectionManager::add(int fd, const PeerAddress& peer) {
+    auto transport = SocketTransport::adopt(worker_.loop, worker_.chunks, fd, peer.family);
+    if (transport) return add(std::move(*transport), peer);
+    ++stats_.rejected[Reason::error];
+}
+
+void ConnectionManager::add(std::unique_ptr<Transport> transport, const PeerAddress& peer) {
+    Ticket slot;
+    if (const Reason reason = admit(peer, slot); reason != Reason::none) return refuse(std::move(transport), peer, reason);
+    ++stats_.accepted;
+    stats_.connection_rate.add(worker_.loop.now_ms());
+    if (context()->pool.max_connections_per_client > 0) ++clients_[peer];
+    Connection::Admitted admitted{worker_.next_id++, peer, std::move(slot), Reason::none};
+    announce(EventType::added, Reason::none, admitted.id);
+    own(std::make_unique<Connection>(*this, *current_, std::move(admitted), std::move(transport)));
+    update_health();
+}
+
+Reason ConnectionManager::admit(const PeerAddress& peer, Ticket& slot) {
+    if (worker_.memory.level() == MemoryBudget::Level::exhausted) return Reason::memory;
+    if (!client_has_room(peer)) return Reason::max_connections_per_client;
+    auto decision = connections_.admit();
+    const bool sheds = context()->pool.at_limit == config::AtLimit::shed_idle;
+    while (decision.verdict != Admission::Verdict::admitted && sheds && !idle_.empty()) {
+        shed_idle(1);
+        decision = connections_.admit();
+    }
+    slot = std::move(decision.ticket);
+    if (slot) limit_announced_ = false;
+    else if (!std::exchange(limit_announced_, true)) announce(EventType::limit_reached, decision.reason, 0);
+    return decision.reason;
+}
+
+bool ConnectionManager::client_has_room(const PeerAddress& peer) {
+    const std::uint64_t limit = context()->pool.max_connections_per_client;
+    if (limit == 0) return true;
+    const auto found = clients_.find(peer);
+    return found == clients_.end() || found->second < limit;
+}
+
+void ConnectionManager::own(std::unique_ptr<Connection> connection) {
+    Connection& owned = *connection.release();  // until remove() hands it to the graveyard
+    owned.generation().joined();
+    busy_.push_back(owned);
+    owned.start();
+}
+
+// The lane is short and quick: it exists so that a client is told, not so that it is served.
+void ConnectionManager::refuse(std::unique_ptr<Transport> transport, const PeerAddress& peer, Reason reason) {
+    ++stats_.rejected[reason];
+    if (refusing_ == kRefusalLane) return;
+    ++refusing_;
+    Connection::Admitted admitted{worker_.next_id++, peer, Ticket(), reason};
+    own(std::make_unique<Connection>(*this, *current_, std::move(admitted), std::move(transport)));
+}
+
+void ConnectionManager::place(Connection& connection) {
+    (connection.is_idle() && !connection.in_refusal_lane() ? idle_ : busy_).push_back(connection);
+}
+
+// --- out ---
+
+void ConnectionManager::remove(Connection& connection) {
+    static_cast<ListNode<ConnectionTag>&>(connection).unlink();
+    worker_.loop.defer_delete(std::unique_ptr<Deferred>(&connection));
+    connection.generation().left();
+    if (connection.in_refusal_lane()) {
+        --refusing_;
+    } else {
+        ++stats_.closed[connection.reason()];
+        forget_client(connection.peer());
+        announce(event_of(connection.reason()), connection.reason(), connection.id());
+        update_health();
+    }
+    worker_.housekeeping.connection_ended();
+    events_.on_slot_freed();
+    drop_empty_generations();
+    if (draining() && busy_.empty() && idle_.empty()) events_.on_drained();
+}
+
+std::size_t ConnectionManager::shed_idle(std::size_t count) {
+    const std::uint64_t before = active();
+    for (; count > 0 && !idle_.empty(); --count) {
+        Connection& oldest = idle_.front();
+        busy_.push_back(oldest);  // whatever becomes of it, it is not asked twice
+        oldest.close_when_idle(Reason::shed);
+    }
+    return before - active();
+}
+
+bool ConnectionManager::kill(std::uint64_t id) {
+    bool found = false;
+    for_each([&](Connection& connection) {
+        if (connection.id() != id || connection.in_refusal_lane()) return;
+        found = true;
+        connection.close(Reason::killed, CloseMode::abort);
+    });
+    return found;
+}
+
+// --- settings ---
+
+void ConnectionManager::apply(Ref<const ListenerContext> context) {
+    const bool counted = this->context()->pool.max_connections_per_client > 0;
+    current_->set_context(std::move(context));
+    connection_limit_.set(this->context()->pool.max_connections);
+    if (counted != (this->context()->pool.max_connections_per_client > 0)) count_clients();
+    for_each([](Connection& connection) { connection.rearm(); });
+    update_health();
+}
+
+void ConnectionManager::restart(Ref<const ListenerContext> context) {
+    Generation& old = *current_;
+    generations_.push_back(std::make_unique<Generation>(*this, old.number() + 1, std::move(context)));
+    current_ = generations_.back().get();
+    apply(current_->context());
+    count_clients();
+    old.drain(old.context()->pool.drain_timeout.count());
+    drop_empty_generations();
+}
+
+void ConnectionManager::drain(std::int64_t timeout_ms) {
+    announce(EventType::drain_started, Reason::drain, 0);
+    std::vector<Generation*> all;  // those that empty leave generations_ meanwhile, and live until the end of the turn
+    for (const auto& generation : generations_) all.push_back(generation.get());
+    for (Generation* generation : all) generation->drain(timeout_ms);
+    if (busy_.empty() && idle_.empty()) events_.on_drained();
+}
+
+void ConnectionManager::drop_empty_generations() {
+    for (auto& generation : generations_)
+        if (generation.get() != current_ && generation->connections() == 0) worker_.loop.defer_delete(std::move(generation));
+    std::erase(generations_, nullptr);
+}
+
+void ConnectionManager::count_clients() {
+    clients_.clear();
+    if (context()->pool.max_connections_per_client == 0) return;
+    for_each([this](Connection& connection) {
+        if (!connection.in_refusal_lane()) ++clients_[connection.peer()];
+    });
+}
+
+void ConnectionManager::forget_client(const PeerAddress& peer) {
+    const auto found = clients_.find(peer);
+    if (found != clients_.end() && --found->second == 0) clients_.erase(found);
+}
+
+// --- what it shows ---
+
+std::uint64_t ConnectionManager::idle() const {
+    std::uint64_t count = 0;
+    const_cast<List&>(idle_).for_each([&](Connection&) { ++count; });
+    return count;
+}
+
+ConnectionManager::Left ConnectionManager::left() const {
+    Left left{requests_.in_use(), 0, 0};
+    for (const auto& generation : generations_)
+        if (generation->draining()) left.connections += generation->connections();
+    left.sessions = left.connections;
+    return left;
+}
+
+void ConnectionManager::record_request(const Outcome& outcome) {
+    ++stats_.requests;
+    stats_.request_rate.add(worker_.loop.now_ms());
+    stats_.latency_us.record(outcome.latency_us);
+    if (outcome.dropped || outcome.status >= 500) ++stats_.failed_requests;
+}
+
+void ConnectionManager::set_listening(bool listening) {
+    const Health before = health();
+    listening_ = listening;
+    if (before != health()) announce(EventType::health_changed, Reason::none, 0, to_string(health()));
+}
+
+void ConnectionManager::update_health() {
+    const Health next = next_health(health_, active(), context()->pool.max_connections);
+    if (std::exchange(health_, next) == next || !listening_) return;
+    announce(EventType::health_changed, Reason::none, 0, to_string(next));
+}
+
+void ConnectionManager::announce(EventType type, Reason reason, std::uint64_t connection, std::string detail) {
+    worker_.events.add({.type = type, .reason = reason, .source = source_, .connection = connection, .detail = std::move(detail)});
+}
+
+}  // namespace sluice

@@ -1,0 +1,31 @@
+#include "core/net/event_ring.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+namespace sluice {
+
+const char* to_string(EventType type) {
+    static constexpr const char* kNames[] = {"added",    "removed",       "timed_out",        "error",
+                                             "limit_reached", "health_changed", "reloaded", "reload_failed",
+                                             "listener_started", "listener_stopped", "drain_started"};
+    return kNames[static_cast<std::size_t>(type)];
+}
+
+std::uint16_t EventRing::source(const std::string& name) {
+    const auto found = std::find(names_.begin(), names_.end(), name);
+    if (found != names_.end()) return static_cast<std::uint16_t>(found - names_.begin());
+    names_.push_back(name);
+    return static_cast<std::uint16_t>(names_.size() - 1);
+}
+
+void EventRing::add(Event event) {
+    using namespace std::chrono;
+    event.sequence = next_++;
+    event.unix_ms = duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count();
+    events_[event.sequence % kCapacity] = std::move(event);
+    followers_.for_each([](EventFollower& follower) { follower.on_event(); });
+}
+
+}  // namespace sluice

@@ -1,0 +1,76 @@
+#pragma once
+// What happened lately, in a bounded ring with sequence numbers that never repeat. A follower reads on from a
+// sequence number and is told how many events it missed. Owned by the Worker; not thread-safe.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/intrusive_list.h"
+#include "core/net/reason.h"
+
+namespace sluice {
+
+enum class EventType : std::uint8_t {
+    added,
+    removed,
+    timed_out,
+    error,
+    limit_reached,
+    health_changed,
+    reloaded,
+    reload_failed,
+    listener_started,
+    listener_stopped,
+    drain_started,
+};
+
+const char* to_string(EventType type);
+
+struct Event {
+    std::uint64_t sequence = 0;
+    std::int64_t unix_ms = 0;
+    EventType type = EventType::added;
+    Reason reason = Reason::none;
+    std::uint16_t source = 0;      // of EventRing::source_name: the listener
+    std::uint64_t connection = 0;  // 0 = none
+    std::string detail;
+};
+
+struct FollowerTag;
+class EventFollower : public ListNode<FollowerTag> {
+public:
+    virtual void on_event() = 0;  // something new is in the ring
+
+protected:
+    ~EventFollower() = default;
+};
+
+class EventRing {
+public:
+    static constexpr std::size_t kCapacity = 4096;
+
+    EventRing() : events_(kCapacity) {}
+
+    // The number that stands for a listener's name in events; 0 is the daemon itself.
+    std::uint16_t source(const std::string& name);
+    const std::string& source_name(std::uint16_t source) const { return names_[source]; }
+
+    void add(Event event);
+    void follow(EventFollower& follower) { followers_.push_back(follower); }
+
+    std::uint64_t next_sequence() const { return next_; }
+    // The oldest sequence number that is still here.
+    std::uint64_t first_sequence() const { return next_ > kCapacity ? next_ - kCapacity : 1; }
+    // first_sequence() <= sequence < next_sequence().
+    const Event& at(std::uint64_t sequence) const { return events_[sequence % kCapacity]; }
+
+private:
+    std::vector<Event> events_;
+    std::vector<std::string> names_{""};
+    std::uint64_t next_ = 1;
+    IntrusiveList<EventFollower, FollowerTag> followers_;
+};
+
+}  // namespace sluice

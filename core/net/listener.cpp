@@ -1,0 +1,129 @@
+#include "core/net/listener.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <limits>
+
+#include "core/base/log.h"
+#include "core/net/worker.h"
+
+namespace sluice {
+
+const char* to_string(ListenerState state) {
+    static constexpr const char* kNames[] = {"listening", "paused", "draining", "stopped"};
+    return kNames[static_cast<int>(state)];
+}
+
+Listener::Listener(Worker& worker, Ref<const ListenerContext> context, Fd socket, Role role, Owner& owner)
+    : worker_(worker), owner_(owner), role_(role), manager_(worker, std::move(context), *this) {
+    rebind(std::move(socket));
+}
+
+Listener::~Listener() {
+    if (socket_) remove_socket_file();
+}
+
+ListenerState Listener::state() const {
+    if (!stopped_) return paused_ ? ListenerState::paused : ListenerState::listening;
+    return manager_.active() > 0 ? ListenerState::draining : ListenerState::stopped;
+}
+
+void Listener::rebind(Fd socket) {
+    if (socket_) accept_some(std::numeric_limits<int>::max());
+    unwatch();
+    if (socket_ && address_ != Address::of_socket(socket.get())->text()) remove_socket_file();
+    handed_over_ = false;
+    socket_ = std::move(socket);
+    address_ = Address::of_socket(socket_.get())->text();
+    stopped_ = false;
+    watch();
+    manager_.set_listening(true);
+}
+
+void Listener::watch() {
+    auto* poll = new uv_poll_t;
+    uv_poll_init(worker_.loop.raw(), poll, socket_.get());
+    poll->data = this;
+    poll_.reset(poll);
+    resume();
+}
+
+void Listener::resume() {
+    paused_ = false;
+    uv_poll_start(poll_.get(), UV_READABLE, [](uv_poll_t* handle, int, int) {
+        static_cast<Listener*>(handle->data)->accept_some(kAcceptsPerTurn);
+    });
+}
+
+void Listener::unwatch() { poll_.reset(); }
+
+void Listener::stop(std::int64_t timeout_ms) {
+    if (!stopped_) {
+        accept_some(std::numeric_limits<int>::max());
+        unwatch();
+        remove_socket_file();
+        socket_ = Fd();
+        stopped_ = true;
+        manager_.set_listening(false);
+    }
+    manager_.drain(timeout_ms);
+}
+
+// Only the path of a unix socket is left behind by closing it.
+void Listener::remove_socket_file() {
+    if (!handed_over_ && address_.rfind("unix:", 0) == 0) ::unlink(address_.c_str() + 5);
+}
+
+int Listener::accept_some(int most) {
+    int count = 0;
+    while (count < most && !paused_ && accept_one()) ++count;
+    return count;
+}
+
+bool Listener::accept_one() {
+    sockaddr_storage storage{};
+    socklen_t length = sizeof storage;
+    auto& address = reinterpret_cast<sockaddr&>(storage);
+    const int fd = accept4(socket_.get(), &address, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) return make_room(errno);
+    manager_.add(fd, address.sa_family == AF_UNIX ? PeerAddress::of_unix_socket(fd) : PeerAddress::from(address));
+    return true;
+}
+
+// After a failed accept: true if another try is worth it.
+bool Listener::make_room(int error) {
+    if (error == EAGAIN || error == EWOULDBLOCK) return false;
+    if (error == EINTR || error == ECONNABORTED) return true;
+    if (role_ == Role::admin && worker_.reserve.give_one()) return true;
+    if (worker_.shed_idle(16) > 0) worker_.loop.schedule(*this);  // their descriptors are free after this turn
+    pause();
+    return false;
+}
+
+void Listener::pause() {
+    if (std::exchange(paused_, true)) return;
+    uv_poll_stop(poll_.get());
+    worker_.loop.timers().arm(*this, worker_.loop.now_ms() + kPause);
+    log::write(log::Level::warning, "no file descriptors left: accepting is paused", {{"LISTENER", name()}});
+}
+
+void Listener::run() { on_timer(worker_.loop.now_ms()); }
+
+void Listener::on_timer(std::int64_t) {
+    worker_.reserve.refill();
+    if (stopped_ || !paused_) return;
+    resume();
+    accept_some(kAcceptsPerTurn);
+}
+
+void Listener::on_slot_freed() {
+    if (paused_) worker_.loop.schedule(*this);
+}
+
+void Listener::on_drained() {
+    if (stopped_) owner_.on_listener_drained(*this);
+}
+
+}  // namespace sluice

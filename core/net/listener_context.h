@@ -1,0 +1,34 @@
+#pragma once
+// The immutable snapshot of one listener's configuration. A reload makes a new one and swaps the pointer; requests
+// hold the one under which they began. Nothing of it changes after construction.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "config/config.h"
+#include "core/base/ref.h"
+
+namespace sluice {
+
+class Router;  // core/http; this layer only carries it
+class Session;
+class SessionHost;
+
+// What a protocol is to the rest: how to make its session. One of each lives in daemon/modules.cpp.
+class ProtocolModule {
+public:
+    virtual ~ProtocolModule() = default;
+    virtual config::Protocol protocol() const = 0;
+    virtual std::unique_ptr<Session> make_session(SessionHost& host) = 0;
+};
+
+struct ListenerContext : Counted {
+    std::string name;
+    config::Protocol protocol = config::Protocol::http;
+    config::PoolSettings pool;  // in force: restart-class keys keep their value until the listener restarts
+    ProtocolModule* module = nullptr;
+    std::shared_ptr<const Router> router;
+};
+
+}  // namespace sluice

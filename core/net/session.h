@@ -1,0 +1,79 @@
+#pragma once
+// The two sides of a connection's engine. A Session speaks a protocol and does no I/O: bytes come in through on_read,
+// and go out when on_write asks for them. A SessionHost is what it runs in: Connection, or a fake one in tests.
+// The host owns the session and outlives it.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "core/base/byte_queue.h"
+#include "core/base/result.h"
+#include "core/net/listener_context.h"
+#include "core/net/reason.h"
+
+namespace sluice {
+
+class ConnectionManager;
+struct PeerAddress;
+
+// What a connection is doing; each phase has its own deadline.
+enum class Phase : std::uint8_t { handshake, header, body, idle, write, drain };
+const char* to_string(Phase phase);
+
+enum class CloseMode : std::uint8_t {
+    abort,   // at once; unsent bytes are lost
+    flush,   // when all was sent
+    linger,  // when all was sent: half-close, then discard at most 64 KiB or 2 s, so that no RST destroys the answer
+};
+
+// Why nobody reads: reading goes on when no reason is left.
+enum class Pause : std::uint8_t { backpressure = 1, pipeline = 2, memory = 4 };
+
+class Session {
+public:
+    virtual ~Session() = default;
+    // Bytes are borrowed until it returns. An error closes the connection without an answer.
+    virtual Status on_read(Bytes bytes) = 0;
+    // Appends what is to be sent. Called at the end of a turn after SessionHost::schedule_write or on_read.
+    virtual Status on_write(ByteQueue& out) = 0;
+    // The peer sends no more; running exchanges may still be answered.
+    virtual void on_read_end() = 0;
+    // The deadline of the phase has passed, or too little came: answer in the protocol's way and finish.
+    virtual void on_timeout(Reason reason) = 0;
+    // The transport has room again after it was above its high water mark.
+    virtual void on_writable() = 0;
+    // Announce that no more exchanges are wanted, let running ones finish, then SessionHost::finish(reason).
+    virtual void close_when_idle(Reason reason) = 0;
+    // No exchange is running and none has begun.
+    virtual bool idle() const = 0;
+    // Heap bytes that it holds for its peer beside queues, for the memory bound.
+    virtual std::size_t held_bytes() const = 0;
+};
+
+class SessionHost {
+public:
+    virtual void schedule_write() = 0;
+    virtual void enter(Phase phase) = 0;
+    virtual void pause_read(Pause reason) = 0;
+    virtual void resume_read(Pause reason) = 0;
+    // The session is over: it is not called again, but for on_write where the mode is not abort.
+    virtual void finish(Reason reason, CloseMode mode) = 0;
+
+    virtual std::size_t pending_bytes() const = 0;  // given to the transport and not yet sent
+    // One more request: none, or why it must be refused (the connection came over a limit, no memory left).
+    virtual Reason admit_request() = 0;
+    virtual bool draining() const = 0;  // running exchanges are to be the last
+
+    virtual ConnectionManager& manager() = 0;
+    virtual const Ref<const ListenerContext>& context() const = 0;  // the settings in force now
+    virtual ChunkPool& chunks() = 0;
+    virtual std::uint64_t id() const = 0;
+    virtual const PeerAddress& peer() const = 0;
+    virtual std::uint32_t requests() const = 0;  // admitted on this connection so far
+
+protected:
+    ~SessionHost() = default;
+};
+
+}  // namespace sluice

@@ -1,0 +1,62 @@
+#pragma once
+// A Transport over a connected TCP or unix-domain stream socket. At most one write is in flight; what comes meanwhile
+// is queued and goes out as one gathered write.
+
+#include <cstdint>
+#include <memory>
+
+#include "core/net/event_loop.h"
+#include "core/net/transport.h"
+
+namespace sluice {
+
+// uv_tcp_t or uv_pipe_t, whose common head uv_stream_t is: each is freed as what it was made as.
+template <>
+struct UvClose<uv_stream_t> {
+    void operator()(uv_stream_t* handle) const;
+};
+
+class SocketTransport final : public Transport, private Task {
+public:
+    // Takes the socket, also when it fails. family: AF_UNIX, or one of the internet.
+    static Result<std::unique_ptr<Transport>> adopt(EventLoop& loop, ChunkPool& chunks, int fd, int family);
+    ~SocketTransport() override;
+
+    Start start(TransportEvents& events) override;
+    void write(ByteQueue&& bytes) override;
+    std::size_t pending_bytes() const override;
+    void pause_read() override;
+    void resume_read() override;
+    void shutdown() override;
+    Bytes read_now(std::span<char> buffer) override;
+
+private:
+    struct WriteOp;
+    static constexpr std::size_t kReadPerTurn = 256 * 1024;
+
+    SocketTransport(EventLoop& loop, ChunkPool& chunks, UvPtr<uv_stream_t> stream)
+        : loop_(loop), stream_(std::move(stream)), queued_(chunks) {}
+
+    void run() override;  // what may not happen inside a call: telling errors, going on after a full turn
+    void on_read(ssize_t count);
+    void limit_turn(std::size_t count);
+    void read_on();
+    void try_write(ByteQueue& bytes);
+    void start_write();
+    void on_written(int status);
+    void half_close();
+    void fail_later(int status);
+    int fd() const;
+
+    EventLoop& loop_;
+    UvPtr<uv_stream_t> stream_;
+    TransportEvents* events_ = nullptr;
+    ByteQueue queued_;              // waits for the write in flight
+    WriteOp* in_flight_ = nullptr;  // owned by libuv until its callback
+    std::uint32_t turn_ = 0;        // which loop turn turn_bytes_ belongs to
+    std::uint32_t turn_bytes_ = 0;
+    int error_ = 0;                 // a libuv error that is still to be told
+    bool reading_ = false, wants_read_ = false, resting_ = false, shutdown_ = false;
+};
+
+}  // namespace sluice

@@ -1,0 +1,49 @@
+#pragma once
+// A byte stream between us and a peer: a socket, or TLS over another Transport. No protocol knows which one it has.
+// Owned by one Connection. Its destructor aborts: the stream ends at once, unsent bytes are lost, no event follows.
+
+#include <cstddef>
+#include <span>
+
+#include "core/base/byte_queue.h"
+#include "core/base/result.h"
+
+namespace sluice {
+
+// Implemented by the owner. Never called from inside a call of the Transport. Any of these may lead to the
+// Transport's end only by way of EventLoop::defer_delete.
+class TransportEvents {
+public:
+    virtual void on_ready() = 0;            // once: bytes can flow (the TLS handshake is done)
+    virtual void on_data(Bytes bytes) = 0;  // borrowed until it returns
+    virtual void on_writable() = 0;  // pending_bytes() fell to kLowWater from above it; or to 0 after shutdown()
+    virtual void on_end() = 0;       // the peer will send no more; we still may
+    virtual void on_error(Error error) = 0;  // the stream is broken; the last event
+
+protected:
+    ~TransportEvents() = default;
+};
+
+enum class Start { ready, later };
+
+class Transport {
+public:
+    static constexpr std::size_t kHighWater = 64 * 1024;  // producers stop here
+    static constexpr std::size_t kLowWater = 16 * 1024;   // and go on from here
+
+    virtual ~Transport() = default;
+
+    // Begins to read. `ready`: bytes can flow now; `later`: on_ready will tell.
+    virtual Start start(TransportEvents& events) = 0;
+    // Takes the bytes; sends them now if it can. Failures are told by on_error.
+    virtual void write(ByteQueue&& bytes) = 0;
+    virtual std::size_t pending_bytes() const = 0;  // taken, not yet handed to the kernel
+    virtual void pause_read() = 0;
+    virtual void resume_read() = 0;
+    // Half-close once all that is pending was sent.
+    virtual void shutdown() = 0;
+    // What can be read at this moment, without waiting; empty if nothing. Borrowed from `buffer`.
+    virtual Bytes read_now(std::span<char> buffer) = 0;
+};
+
+}  // namespace sluice

@@ -1,0 +1,192 @@
+#include "daemon/admin/json.h"
+
+#include <unistd.h>
+
+#include <ctime>
+
+namespace sluice::admin {
+
+namespace {
+
+std::string iso_time(std::int64_t unix_ms) {
+    const auto seconds = static_cast<std::time_t>(unix_ms / 1000);
+    std::tm when{};
+    gmtime_r(&seconds, &when);
+    char text[40];
+    const std::size_t size = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &when);
+    std::snprintf(text + size, sizeof text - size, ".%03dZ", static_cast<int>(unix_ms % 1000));
+    return text;
+}
+
+Json reasons_json(const ReasonCounts& counts) {
+    Json json = Json::object();
+    for (std::size_t i = 0; i < kReasons; ++i)
+        if (const auto count = counts[static_cast<Reason>(i)]; count > 0) json[to_string(static_cast<Reason>(i))] = count;
+    return json;
+}
+
+Json latency_json(const metrics::Histogram& microseconds) {
+    const auto ms = [&](double q) { return microseconds.quantile(q) / 1000; };
+    return {{"p50", ms(0.5)}, {"p90", ms(0.9)}, {"p99", ms(0.99)}, {"p99_9", ms(0.999)}};
+}
+
+Json pending_json(const std::vector<config::PendingKey>& keys) {
+    Json json = Json::array();
+    for (const auto& key : keys) json.push_back({{"key", key.key}, {"running", key.running}, {"configured", key.configured}});
+    return json;
+}
+
+Json change_json(const config::Change& change) {
+    return {{"key", change.key}, {"old", change.from}, {"new", change.to}, {"class", to_string(change.reload_class)}};
+}
+
+Json changes_json(const std::vector<config::Change>& changes) {
+    Json json = Json::array();
+    for (const auto& change : changes) json.push_back(change_json(change));
+    return json;
+}
+
+Json pool_json(ConnectionManager& pool, std::int64_t now_ms) {
+    PoolStats& stats = pool.stats();
+    return {{"max_connections", pool.context()->pool.max_connections},
+            {"active", pool.active()},
+            {"idle", pool.idle()},
+            {"accepted", stats.accepted},
+            {"rejected", reasons_json(stats.rejected)},
+            {"closed", reasons_json(stats.closed)},
+            {"requests", stats.requests},
+            {"running_requests", pool.running_requests()},
+            {"connections_per_second", stats.connection_rate.per_second(now_ms)},
+            {"requests_per_second", stats.request_rate.per_second(now_ms)},
+            {"bytes_in", stats.bytes_in},
+            {"bytes_out", stats.bytes_out},
+            {"error_rate", stats.error_rate()},
+            {"latency_ms", latency_json(stats.latency_us)}};
+}
+
+std::vector<config::PendingKey> pending_of(Control& control, const DaemonStatus& status, Listener& listener) {
+    for (const auto& configured : status.config->listeners)
+        if (configured.name == listener.name())
+            return config::pending_restart(listener.pool().context()->pool, configured.pool, configured.protocol, control.settings());
+    return {};
+}
+
+bool passes(const ConnectionFilter& filter, const Listener& listener, const Connection& connection) {
+    return (filter.listener.empty() || filter.listener == listener.name()) &&
+           (filter.state.empty() || filter.state == to_string(connection.phase())) &&
+           connection.peer().text().rfind(filter.peer, 0) == 0;
+}
+
+Json connection_json(const Listener& listener, const Connection& connection, std::int64_t now_ms) {
+    return {{"id", connection.id()},
+            {"peer", connection.peer().text()},
+            {"listener", listener.name()},
+            {"state", to_string(connection.phase())},
+            {"generation", connection.generation().number()},
+            {"age_ms", now_ms - connection.created_ms()},
+            {"idle_ms", now_ms - connection.last_activity_ms()},
+            {"requests", connection.requests()},
+            {"bytes_in", connection.bytes_in()},
+            {"bytes_out", connection.bytes_out()}};
+}
+
+std::size_t touched_by(Worker& worker, const config::Change& change) {
+    std::size_t count = 0;
+    for (const auto& listener : worker.listeners)
+        if (change.listener.empty() || change.listener == listener->name()) count += listener->pool().active();
+    return count;
+}
+
+}  // namespace
+
+std::string text_of(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"; }
+Json error_json(const std::string& message) { return {{"ok", false}, {"error", message}}; }
+
+Json listener_json(Control& control, Listener& listener) {
+    ConnectionManager& pool = listener.pool();
+    const auto left = pool.left();
+    return {{"name", listener.name()},
+            {"protocol", config::to_string(pool.context()->protocol)},
+            {"bind", listener.address()},
+            {"state", to_string(listener.state())},
+            {"generation", pool.generation()},
+            {"health", to_string(pool.health())},
+            {"draining", {{"streams", left.streams}, {"sessions", left.sessions}, {"connections", left.connections}}},
+            {"pool", pool_json(pool, control.worker().loop.now_ms())},
+            {"pending_restart", pending_json(pending_of(control, control.status(), listener))}};
+}
+
+Json status_json(Control& control) {
+    const DaemonStatus status = control.status();
+    Worker& worker = control.worker();
+    Json json = {{"version", SLUICE_VERSION},
+                 {"pid", ::getpid()},
+                 {"uptime_ms", status.uptime_ms},
+                 {"state", status.draining ? "draining" : "running"},
+                 {"revision", status.revision},
+                 {"config_file", status.config_file},
+                 {"last_reload", nullptr},
+                 {"pending_restart", pending_json(status.pending_restart)},
+                 {"memory", {{"limit", worker.memory.limit()}, {"used", worker.memory.used()}, {"level", to_string(worker.memory.level())}}},
+                 {"warnings", status.warnings},
+                 {"listeners", Json::array()}};
+    if (status.last_reload) {
+        json["last_reload"] = outcome_json(*status.last_reload);
+        json["last_reload"].erase("revision");
+    }
+    for (const auto* list : {&worker.listeners, &worker.retiring})
+        for (const auto& listener : *list) json["listeners"].push_back(listener_json(control, *listener));
+    return json;
+}
+
+Json connections_json(Worker& worker, const ConnectionFilter& filter) {
+    const std::int64_t now = worker.loop.now_ms();
+    Json rows = Json::array();
+    std::size_t total = 0;
+    for (const auto* list : {&worker.listeners, &worker.retiring})
+        for (const auto& listener : *list)
+            listener->pool().for_each([&](Connection& connection) {
+                if (connection.in_refusal_lane() || !passes(filter, *listener, connection)) return;
+                if (++total <= filter.limit) rows.push_back(connection_json(*listener, connection, now));
+            });
+    const std::size_t shown = rows.size();
+    return {{"connections", std::move(rows)}, {"total", total}, {"shown", shown}};
+}
+
+Json outcome_json(const ReloadOutcome& outcome) {
+    return {{"time", iso_time(outcome.unix_ms)},
+            {"ok", outcome.ok},
+            {"revision", outcome.revision},
+            {"error", outcome.ok ? Json(nullptr) : Json(outcome.error_text())},
+            {"warnings", outcome.warnings},
+            {"changes", changes_json(outcome.changes)}};
+}
+
+Json plan_json(Control& control, const ReloadOutcome& outcome) {
+    Json changes = Json::array();
+    for (const auto& change : outcome.changes) {
+        Json row = change_json(change);
+        row["listener"] = change.listener;
+        row["connections"] = touched_by(control.worker(), change);
+        changes.push_back(std::move(row));
+    }
+    return {{"ok", outcome.ok}, {"errors", outcome.errors}, {"warnings", outcome.warnings}, {"changes", std::move(changes)}};
+}
+
+Json event_json(const EventRing& ring, const Event& event) {
+    const std::string reason = event.reason == Reason::none ? "" : to_string(event.reason);
+    return {{"seq", event.sequence},
+            {"time", iso_time(event.unix_ms)},
+            {"type", to_string(event.type)},
+            {"listener", ring.source_name(event.source)},
+            {"connection", event.connection ? Json(event.connection) : Json(nullptr)},
+            {"detail", event.detail.empty() ? reason : event.detail}};
+}
+
+std::string ReloadOutcome::error_text() const {
+    std::string text;
+    for (const std::string& error : errors) text += (text.empty() ? "" : "\n") + error;
+    return text;
+}
+
+}  // namespace sluice::admin

@@ -1,0 +1,29 @@
+#pragma once
+// The daemon's state as the JSON of the admin API. Pure reading; one snapshot function for all who show it.
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "daemon/admin/control.h"
+
+namespace sluice::admin {
+
+using Json = nlohmann::ordered_json;
+
+struct ConnectionFilter {
+    std::string listener, state, peer;  // "" = any; peer is a prefix
+    std::size_t limit = 100;
+};
+
+Json status_json(Control& control);
+Json listener_json(Control& control, Listener& listener);
+Json connections_json(Worker& worker, const ConnectionFilter& filter);
+Json outcome_json(const ReloadOutcome& outcome);
+Json plan_json(Control& control, const ReloadOutcome& outcome);
+Json event_json(const EventRing& ring, const Event& event);
+Json error_json(const std::string& message);
+
+// Bytes of peers may not be UTF-8: they are replaced, never refused.
+std::string text_of(const Json& json);
+
+}  // namespace sluice::admin

@@ -1,0 +1,46 @@
+#pragma once
+// The commands of sluicectl. Each one asks the daemon once, prints the outcome, and returns the exit code.
+// Answers go to stdout, reasons for a refusal and for no answer to stderr.
+
+#include <cstdint>
+#include <string>
+
+#include "daemon/ctl/table.h"
+
+namespace sluice::ctl {
+
+constexpr int kDone = 0;
+constexpr int kRefused = 1;
+constexpr int kNotReached = 2;
+
+enum class Output { table, json };
+enum class Follow { no, yes };
+
+struct Options {
+    std::string socket = "/run/sluice/admin.sock";
+    Output output = Output::table;
+    Colours colours = Colours::off;
+    std::string name;      // restart, drain, connections: a listener
+    std::string state;     // connections
+    std::string peer;      // connections
+    std::string limit;     // connections
+    std::string file;      // plan
+    std::uint64_t id = 0;  // kill
+    Follow follow = Follow::no;
+};
+
+using Command = int (*)(const Options&);
+
+int run_status(const Options& options);
+int run_connections(const Options& options);
+int run_events(const Options& options);
+int run_plan(const Options& options);
+int run_reload(const Options& options);
+int run_restart(const Options& options);
+int run_drain(const Options& options);
+int run_kill(const Options& options);
+
+// "/v1/connections?listener=web&limit=5": what is asked for, from what was given.
+std::string connections_target(const Options& options);
+
+}  // namespace sluice::ctl

@@ -1,0 +1,94 @@
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <string>
+
+#include "daemon/ctl/commands.h"
+
+namespace {
+
+using namespace sluice::ctl;
+
+struct Chosen {
+    Options options;
+    Command command = nullptr;
+};
+
+CLI::App* add(CLI::App& app, Chosen& chosen, const char* name, const char* help, Command command) {
+    auto* sub = app.add_subcommand(name, help);
+    sub->callback([&chosen, command] { chosen.command = command; });
+    return sub;
+}
+
+void add_connections(CLI::App& app, Chosen& chosen) {
+    auto& options = chosen.options;
+    auto* sub = add(app, chosen, "connections", "List the open connections", run_connections);
+    sub->add_option("--listener", options.name, "Only those of this listener");
+    sub->add_option("--state", options.state, "Only those in this state")
+        ->check(CLI::IsMember({"handshake", "header", "body", "idle", "write", "drain"}));
+    sub->add_option("--peer", options.peer, "Only those from this address");
+    sub->add_option("--limit", options.limit, "At most so many")->check(CLI::PositiveNumber);
+}
+
+void add_commands(CLI::App& app, Chosen& chosen) {
+    auto& options = chosen.options;
+    add(app, chosen, "status", "Show the daemon, its configuration and its listeners", run_status);
+    add_connections(app, chosen);
+    add(app, chosen, "events", "Show what happened", run_events)
+        ->add_flag_callback(
+            "-f,--follow", [&options] { options.follow = Follow::yes; }, "Go on as it happens");
+    add(app, chosen, "plan", "Show what a configuration file would change", run_plan)
+        ->add_option("FILE", options.file, "The file, - for standard input")
+        ->required();
+    add(app, chosen, "reload", "Read the configuration file again and apply it", run_reload);
+    add(app, chosen, "restart", "Start a new generation of a listener, the old one drains", run_restart)
+        ->add_option("NAME", options.name, "The listener")
+        ->required();
+    add(app, chosen, "drain", "Drain a listener, or without a name the daemon, which then ends", run_drain)
+        ->add_option("NAME", options.name, "The listener");
+    add(app, chosen, "kill", "Close one connection", run_kill)
+        ->add_option("ID", options.id, "As shown by `connections`")
+        ->required();
+}
+
+Colours colours_wanted() {
+    const char* no_colour = std::getenv("NO_COLOR");
+    const bool refused = no_colour != nullptr && *no_colour != '\0';
+    return ::isatty(STDOUT_FILENO) == 1 && !refused ? Colours::on : Colours::off;
+}
+
+int run(int argc, char** argv) {
+    Chosen chosen;
+    CLI::App app{"sluicectl: look into a running sluiced and steer it"};
+    app.set_version_flag("--version", SLUICE_VERSION);
+    app.add_option("--socket", chosen.options.socket, "Admin socket of the daemon")
+        ->envname("SLUICE_ADMIN_SOCKET")
+        ->capture_default_str();
+    app.add_flag_callback(
+        "--json", [&chosen] { chosen.options.output = Output::json; }, "Print the daemon's JSON");
+    app.footer("Exit codes: 0 done, 1 refused, 2 cannot reach the daemon.");
+    app.require_subcommand(1);
+    app.fallthrough();
+    add_commands(app, chosen);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        return app.exit(error) == 0 ? kDone : kRefused;
+    }
+    chosen.options.colours = colours_wanted();
+    return chosen.command(chosen.options);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    try {
+        return run(argc, argv);
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "sluicectl: %s\n", error.what());
+        return sluice::ctl::kRefused;
+    }
+}

@@ -1,0 +1,268 @@
+#include "daemon/ctl/views.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <nlohmann/json.hpp>
+#include <string_view>
+#include <utility>
+
+#include "core/base/text.h"
+
+namespace sluice::ctl {
+namespace {
+
+const Json kNothing;
+
+const Json& member(const Json& object, const char* key) {
+    if (!object.is_object()) return kNothing;
+    const auto found = object.find(key);
+    return found == object.end() ? kNothing : *found;
+}
+
+std::string scalar(const Json& value) {
+    if (value.is_string()) return value.get<std::string>();
+    return value.is_primitive() && !value.is_null() ? value.dump() : "-";
+}
+
+double number(const Json& object, const char* key) {
+    const auto& value = member(object, key);
+    return value.is_number() ? value.get<double>() : 0.0;
+}
+
+std::uint64_t millis(const Json& object, const char* key) {
+    const double value = number(object, key);
+    return value > 0 ? static_cast<std::uint64_t>(value) : 0;
+}
+
+Paint paint_of(std::string_view word) {
+    constexpr std::array<std::pair<std::string_view, Paint>, 11> kPaints = {{
+        {"healthy", Paint::good},
+        {"degraded", Paint::warning},
+        {"overloaded", Paint::bad},
+        {"unavailable", Paint::bad},
+        {"paused", Paint::warning},
+        {"draining", Paint::warning},
+        {"stopped", Paint::bad},
+        {"error", Paint::bad},
+        {"reload_failed", Paint::bad},
+        {"limit_reached", Paint::warning},
+        {"timed_out", Paint::warning},
+    }};
+    for (const auto& [name, paint] : kPaints) {
+        if (name == word) return paint;
+    }
+    return Paint::plain;
+}
+
+Cell word(const Json& object, const char* key) {
+    auto text = text_of(object, key);
+    const auto paint = paint_of(text);
+    return {std::move(text), paint};
+}
+
+// "keep_alive_timeout 3, peer_closed 12": the counters of an object that are not zero.
+std::string counters(const Json& object) {
+    std::string text;
+    for (const auto& [key, value] : object.items()) {
+        if (!value.is_number() || value.get<double>() == 0) continue;
+        text += fmt::format("{}{} {}", text.empty() ? "" : ", ", key, value.dump());
+    }
+    return text;
+}
+
+std::string reload_summary(const Json& reload) {
+    if (!reload.is_object()) return "never reloaded";
+    const auto when = escape_control(text_of(reload, "time"));
+    if (member(reload, "ok") == true) {
+        return fmt::format("reloaded {}, changes: {}", when, member(reload, "changes").size());
+    }
+    return fmt::format("reload failed {}", when);
+}
+
+std::string head_lines(const Json& status, Colours colours) {
+    const auto& memory = member(status, "memory");
+    auto text = fmt::format("sluiced  {}, pid {}, up {}, {}\n", text_of(status, "version"), text_of(status, "pid"),
+                            human_age(millis(status, "uptime_ms")), text_of(status, "state"));
+    text += fmt::format("config   {}, revision {}, {}\n", escape_control(text_of(status, "config_file")),
+                        text_of(status, "revision"), reload_summary(member(status, "last_reload")));
+    text += fmt::format("memory   {} of {} in buffers, level {}\n", human_bytes(number(memory, "used")),
+                        human_bytes(number(memory, "limit")), text_of(memory, "level"));
+    for (const auto& reason : reasons(member(status, "last_reload"))) {
+        text += painted("error    " + escape_control(reason), Paint::bad, colours) + '\n';
+    }
+    for (const auto& warning : member(status, "warnings")) {
+        text += painted("warning  " + escape_control(scalar(warning)), Paint::warning, colours) + '\n';
+    }
+    return text;
+}
+
+std::vector<Cell> listener_row(const Json& listener) {
+    const auto& pool = member(listener, "pool");
+    const auto& latency = member(pool, "latency_ms");
+    return {
+        {text_of(listener, "name")},
+        {text_of(listener, "protocol")},
+        {text_of(listener, "bind")},
+        word(listener, "state"),
+        word(listener, "health"),
+        {text_of(listener, "generation")},
+        {fmt::format("{}/{}", text_of(pool, "active"), text_of(pool, "max_connections"))},
+        {text_of(pool, "idle")},
+        {text_of(pool, "accepted")},
+        {text_of(pool, "requests")},
+        {human_rate(number(pool, "requests_per_second"))},
+        {human_latency(number(latency, "p50"))},
+        {human_latency(number(latency, "p99"))},
+        {human_percent(number(pool, "error_rate"))},
+        {human_bytes(number(pool, "bytes_in"))},
+        {human_bytes(number(pool, "bytes_out"))},
+    };
+}
+
+Table listener_table(const Json& listeners) {
+    Table table{{{"NAME"},
+                 {"PROTOCOL"},
+                 {"BIND"},
+                 {"STATE"},
+                 {"HEALTH"},
+                 {"GEN", Align::right},
+                 {"ACTIVE", Align::right},
+                 {"IDLE", Align::right},
+                 {"ACCEPTED", Align::right},
+                 {"REQUESTS", Align::right},
+                 {"REQ/S", Align::right},
+                 {"P50", Align::right},
+                 {"P99", Align::right},
+                 {"ERRORS", Align::right},
+                 {"IN", Align::right},
+                 {"OUT", Align::right}},
+                {}};
+    for (const auto& listener : listeners) table.rows.push_back(listener_row(listener));
+    return table;
+}
+
+std::string details(const Json& listener) {
+    const auto& pool = member(listener, "pool");
+    const std::array<std::pair<const char*, const Json*>, 3> groups = {{
+        {"rejected", &member(pool, "rejected")},
+        {"closed", &member(pool, "closed")},
+        {"draining", &member(listener, "draining")},
+    }};
+    std::string text;
+    for (const auto& [title, group] : groups) {
+        const auto list = counters(*group);
+        if (!list.empty()) text += fmt::format("{} {}: {}\n", text_of(listener, "name"), title, escape_control(list));
+    }
+    return text;
+}
+
+void append_pending(Table& table, const Json& pending, const std::string& prefix) {
+    for (const auto& entry : pending) {
+        table.rows.push_back(
+            {{prefix + text_of(entry, "key")}, {text_of(entry, "running")}, {text_of(entry, "configured")}});
+    }
+}
+
+std::string pending_text(const Json& status, Colours colours) {
+    Table table{{{"WAITS FOR A RESTART"}, {"RUNNING"}, {"CONFIGURED"}}, {}};
+    append_pending(table, member(status, "pending_restart"), "");
+    for (const auto& listener : member(status, "listeners")) {
+        append_pending(table, member(listener, "pending_restart"), text_of(listener, "name") + ": ");
+    }
+    return table.rows.empty() ? "" : '\n' + render(table, colours);
+}
+
+Paint class_paint(std::string_view reload_class) { return reload_class == "restart" ? Paint::warning : Paint::plain; }
+
+std::string changes_text(const Json& changes, Colours colours) {
+    Table table{{{"KEY"}, {"OLD"}, {"NEW"}, {"CLASS"}, {"CONNECTIONS", Align::right}}, {}};
+    for (const auto& change : changes) {
+        const auto reload_class = text_of(change, "class");
+        table.rows.push_back({{text_of(change, "key")},
+                              {text_of(change, "old")},
+                              {text_of(change, "new")},
+                              {reload_class, class_paint(reload_class)},
+                              {text_of(change, "connections")}});
+    }
+    return table.rows.empty() ? "no changes\n" : render(table, colours);
+}
+
+std::string warnings_text(const Json& answer, Colours colours) {
+    std::string text;
+    for (const auto& warning : member(answer, "warnings")) {
+        text += painted("warning: " + escape_control(scalar(warning)), Paint::warning, colours) + '\n';
+    }
+    return text;
+}
+
+}  // namespace
+
+std::string text_of(const Json& object, const char* key) { return scalar(member(object, key)); }
+
+std::vector<std::string> reasons(const Json& answer) {
+    std::vector<std::string> all;
+    for (const auto& error : member(answer, "errors")) all.push_back(scalar(error));
+    const auto& error = member(answer, "error");
+    if (all.empty() && error.is_string()) all.push_back(error.get<std::string>());
+    return all;
+}
+
+std::string status_text(const Json& status, Colours colours) {
+    const auto& listeners = member(status, "listeners");
+    auto text = head_lines(status, colours) + '\n' + render(listener_table(listeners), colours);
+    std::string more;
+    for (const auto& listener : listeners) more += details(listener);
+    return text + (more.empty() ? "" : '\n' + more) + pending_text(status, colours);
+}
+
+std::string connections_text(const Json& answer, Colours colours) {
+    Table table{{{"ID", Align::right},
+                 {"PEER"},
+                 {"LISTENER"},
+                 {"STATE"},
+                 {"GEN", Align::right},
+                 {"AGE", Align::right},
+                 {"IDLE", Align::right},
+                 {"REQUESTS", Align::right},
+                 {"IN", Align::right},
+                 {"OUT", Align::right}},
+                {}};
+    for (const auto& one : member(answer, "connections")) {
+        table.rows.push_back({{text_of(one, "id")},
+                              {text_of(one, "peer")},
+                              {text_of(one, "listener")},
+                              word(one, "state"),
+                              {text_of(one, "generation")},
+                              {human_age(millis(one, "age_ms"))},
+                              {human_age(millis(one, "idle_ms"))},
+                              {text_of(one, "requests")},
+                              {human_bytes(number(one, "bytes_in"))},
+                              {human_bytes(number(one, "bytes_out"))}});
+    }
+    return render(table, colours) +
+           fmt::format("{} of {} connections shown\n", text_of(answer, "shown"), text_of(answer, "total"));
+}
+
+std::string event_line(const Json& event, Colours colours) {
+    if (event.is_object() && event.contains("gap")) {
+        return painted(fmt::format("{} events missed: this reader fell behind", text_of(event, "gap")), Paint::warning,
+                       colours);
+    }
+    const auto type = text_of(event, "type");
+    return fmt::format("{}  {}  {:<12}  {:>8}  {}", escape_control(text_of(event, "time")),
+                       painted(fmt::format("{:<16}", escape_control(type)), paint_of(type), colours),
+                       escape_control(text_of(event, "listener")), text_of(event, "connection"),
+                       escape_control(text_of(event, "detail")));
+}
+
+std::string plan_text(const Json& plan, Colours colours) {
+    return warnings_text(plan, colours) + changes_text(member(plan, "changes"), colours);
+}
+
+std::string reload_text(const Json& answer, Colours colours) {
+    return fmt::format("reloaded, revision {}\n", text_of(answer, "revision")) + warnings_text(answer, colours) +
+           changes_text(member(answer, "changes"), colours);
+}
+
+}  // namespace sluice::ctl

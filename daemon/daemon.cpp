@@ -1,0 +1,273 @@
+#include "daemon/daemon.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstring>
+
+#include "core/base/log.h"
+#include "core/http/router.h"
+#include "daemon/process.h"
+
+namespace sluice {
+
+namespace {
+
+constexpr std::int64_t kAdminGrace = 500;  // ms for answers on the admin socket when all else has ended
+
+log::Level log_level(config::LogLevel level) {
+    static constexpr log::Level kLevels[] = {log::Level::debug, log::Level::info, log::Level::warning, log::Level::error};
+    return kLevels[static_cast<int>(level)];
+}
+
+config::BindAddress unix_address(const std::string& path) {
+    return {.kind = config::BindAddress::Kind::unix_socket, .path = path};
+}
+
+std::string cannot(const std::string& key, const std::string& what, const Error& error) {
+    return key + ": cannot " + what + ": " + std::strerror(error.native);
+}
+
+config::PoolSettings admin_pool() {
+    config::PoolSettings pool;
+    pool.max_connections = 64;
+    pool.keep_alive_timeout = config::Millis(60000);
+    pool.max_requests_per_connection = 0;
+    pool.max_body_size = 4 * 1024 * 1024 + 1;  // a configuration
+    pool.at_limit = config::AtLimit::refuse;
+    return pool;
+}
+
+}  // namespace
+
+std::vector<std::string> process_warnings(const config::Config& config) {
+    std::uint64_t wanted = 0;
+    for (const auto& listener : config.listeners) wanted += listener.pool.max_connections;
+    const std::uint64_t limit = open_files_limit();
+    if (wanted <= limit) return {};
+    return {fmt::format("the listeners allow {} connections together, but the process may open only {} files (RLIMIT_NOFILE)", wanted, limit)};
+}
+
+Daemon::Daemon(Options options)
+    : options_(std::move(options)),
+      worker_(default_memory_limit()),
+      reloader_(worker_, modules_, options_.config, *this),
+      drain_delay_(worker_.loop, [this] { stop_listeners(false); }),
+      watchdog_(worker_.loop, [this] {
+          service_.watchdog();
+          watchdog_.start(service_.watchdog_interval().count());
+      }),
+      started_ms_(worker_.loop.now_ms()) {}
+
+Daemon::~Daemon() {
+    admin_.clear();
+    worker_.listeners.clear();
+    worker_.retiring.clear();
+}
+
+// --- start ---
+
+int Daemon::run() {
+    log::start(log::Target::automatic, log::Level::info);
+    if (!start()) return 1;
+    worker_.loop.run();
+    log::write(log::Level::notice, "stopped");
+    return 0;
+}
+
+bool Daemon::start() {
+    if (auto loaded = reloader_.start(); !loaded) return fail_start(texts_of(loaded.error()));
+    if (!start_admin()) return false;
+    const config::Config& config = *reloader_.config();
+    if (!config.user.empty())
+        if (const Status status = become_user(config.user); !status) return fail_start({cannot("user", "become " + config.user, status.error())});
+    signals_ = std::make_unique<Signals>(worker_.loop, static_cast<SignalHandler&>(*this), std::initializer_list<int>{SIGTERM, SIGINT, SIGHUP});
+    watcher_ = std::make_unique<Watcher>(worker_.loop, options_.config, static_cast<WatchEvents&>(*this));
+    for (const std::string& warning : status().warnings) log::write(log::Level::warning, warning);
+    for (const auto& listener : worker_.listeners) {
+        log::write(log::Level::notice, "listening", {{"LISTENER", listener->name()}, {"ADDRESS", listener->address()}});
+        worker_.events.add({.type = EventType::listener_started, .source = worker_.events.source(listener->name()), .detail = listener->address()});
+    }
+    service_.ready(serving_text());
+    if (service_.watchdog_interval().count() > 0) watchdog_.start(service_.watchdog_interval().count());
+    return true;
+}
+
+bool Daemon::fail_start(const std::vector<std::string>& problems) {
+    for (const std::string& problem : problems) log::write(log::Level::error, problem);
+    return false;
+}
+
+std::unique_ptr<Listener> Daemon::make_admin(const config::BindAddress& bind, admin::Access access) {
+    auto socket = worker_.sockets.take("admin", bind);
+    if (!socket) {
+        fail_start({cannot("admin", "listen on " + bind.text(), socket.error())});
+        return nullptr;
+    }
+    auto* context = new ListenerContext;
+    context->name = "admin";
+    context->pool = admin_pool();
+    context->module = &modules_.of(config::Protocol::http);
+    const auto& hosts = reloader_.config()->admin.hosts;
+    admin::Control& control = *this;
+    Listener::Owner& owner = *this;
+    context->router = std::make_shared<const Router>(std::make_unique<admin::AdminTarget>(control, access, hosts));
+    return std::make_unique<Listener>(worker_, Ref<const ListenerContext>(context), std::move(*socket), Listener::Role::admin, owner);
+}
+
+bool Daemon::start_admin() {
+    const config::AdminConfig& admin = reloader_.config()->admin;
+    const std::string path = options_.admin_socket.empty() ? admin.socket : options_.admin_socket;
+    admin_.push_back(make_admin(unix_address(path), admin::Access::full));
+    if (!admin_.back()) return false;
+    if (const Status status = share_with_group(path, admin.group); !status)
+        return fail_start({cannot("admin.group", "give " + path + " to " + (admin.group.empty() ? "its group" : admin.group), status.error())});
+    if (!admin.bind) return true;
+    admin_.push_back(make_admin(*admin.bind, admin::Access::read_only));
+    return admin_.back() != nullptr;
+}
+
+// --- reload ---
+
+void Daemon::on_reload_begins() { service_.reloading(); }
+
+void Daemon::apply(const config::Config& config) {
+    log::set_level(log_level(config.log.level));
+    log::set_access_file(config.log.access.path);
+    modules_.http().access.set_format(config.log.access.format);
+    const std::uint64_t memory = config.limits.max_buffered_memory;
+    worker_.memory.set_limit(memory > 0 ? memory : default_memory_limit());
+}
+
+void Daemon::on_reload_ended(const admin::ReloadOutcome& outcome) {
+    if (outcome.ok) report_changes(outcome);
+    for (const std::string& warning : outcome.warnings) log::write(log::Level::warning, warning);
+    for (const std::string& error : outcome.errors) log::write(log::Level::error, error);
+    if (!outcome.ok) {
+        log::write(log::Level::error, "reload refused: the running configuration stays", {{"REVISION", std::to_string(outcome.revision)}});
+        note(EventType::reload_failed, outcome.error_text());
+    } else {
+        note(EventType::reloaded, fmt::format("revision {}, {} changes", outcome.revision, outcome.changes.size()));
+    }
+    service_.reloaded(outcome.ok ? serving_text() : "reload refused, serving revision " + std::to_string(outcome.revision));
+}
+
+void Daemon::report_changes(const admin::ReloadOutcome& outcome) {
+    for (const auto& change : outcome.changes) {
+        const auto when = config::to_string(change.reload_class);
+        const bool waits = change.reload_class == config::ReloadClass::restart;
+        log::write(log::Level::notice, fmt::format("{}: {} -> {} ({}{})", change.key, change.from, change.to, when, waits ? ", pending" : ""),
+                   {{"CONFIG_KEY", change.key}, {"LISTENER", change.listener}, {"CLASS", when}});
+    }
+    log::write(log::Level::notice, outcome.changes.empty() ? "reloaded: nothing has changed" : "reloaded",
+               {{"REVISION", std::to_string(outcome.revision)}, {"CHANGES", std::to_string(outcome.changes.size())}});
+}
+
+void Daemon::note(EventType type, std::string detail) { worker_.events.add({.type = type, .detail = std::move(detail)}); }
+
+void Daemon::reload(Done done) { reloader_.request(std::move(done)); }
+void Daemon::plan(std::string yaml, std::string file_name, Done done) { reloader_.plan(std::move(yaml), std::move(file_name), std::move(done)); }
+void Daemon::on_file_changed() { reload({}); }
+
+Status Daemon::restart(const std::string& name) {
+    Listener* listener = worker_.find(name);
+    if (!listener) return fail(Errc::closed);
+    if (state_ != State::running) return fail(Errc::refused);
+    const auto& all = reloader_.config()->listeners;
+    const auto& wanted = *std::find_if(all.begin(), all.end(), [&](const auto& l) { return l.name == name; });
+    Fd socket;
+    if (listener->socket() < 0) {
+        auto taken = worker_.sockets.take(name, wanted.bind);
+        if (!taken) return tl::unexpected(taken.error());
+        socket = std::move(*taken);
+    }
+    listener->restart(make_context(wanted, wanted.pool, modules_));
+    if (socket) listener->rebind(std::move(socket));
+    log::write(log::Level::notice, "restarted: the old generation drains",
+               {{"LISTENER", name}, {"GENERATION", std::to_string(listener->pool().generation())}});
+    return {};
+}
+
+Status Daemon::drain(const std::string& name) {
+    Listener* listener = worker_.find(name);
+    if (!listener) return fail(Errc::closed);
+    log::write(log::Level::notice, "draining", {{"LISTENER", name}});
+    listener->stop(listener->pool().context()->pool.drain_timeout.count());
+    return {};
+}
+
+// --- stop ---
+
+void Daemon::on_signal(int number) {
+    if (number == SIGHUP) return reload({});
+    if (state_ == State::running) return drain_all();
+    log::write(log::Level::warning, "a second signal to stop: what is left is cut");
+    stop_listeners(true);
+}
+
+void Daemon::drain_all() {
+    if (state_ != State::running) return;
+    state_ = State::announced;
+    config::Millis longest = reloader_.config()->drain_delay;
+    config::Millis drain{0};
+    for (const auto& listener : worker_.listeners) drain = std::max(drain, listener->pool().context()->pool.drain_timeout);
+    longest += drain + config::Millis(5000);
+    log::write(log::Level::notice, "stopping: draining");
+    service_.stopping("draining", longest);
+    drain_delay_.start(reloader_.config()->drain_delay.count());
+}
+
+void Daemon::stop_listeners(bool at_once) {
+    state_ = std::max(state_, State::draining);
+    std::vector<Listener*> all;  // they may retire while they stop
+    for (const auto* list : {&worker_.listeners, &worker_.retiring})
+        for (const auto& listener : *list) all.push_back(listener.get());
+    for (Listener* listener : all) listener->stop(at_once ? 0 : listener->pool().context()->pool.drain_timeout.count());
+    leave_if_empty();
+}
+
+void Daemon::on_listener_drained(Listener& listener) {
+    auto& retiring = worker_.retiring;
+    const auto found = std::find_if(retiring.begin(), retiring.end(), [&](const auto& l) { return l.get() == &listener; });
+    if (found != retiring.end()) {
+        worker_.events.add({.type = EventType::listener_stopped, .source = worker_.events.source(listener.name())});
+        log::write(log::Level::notice, "listener removed", {{"LISTENER", listener.name()}});
+        worker_.loop.defer_delete(std::move(*found));
+        retiring.erase(found);
+    }
+    leave_if_empty();
+}
+
+void Daemon::leave_if_empty() {
+    const auto empty = [](const auto& listeners) {
+        return std::all_of(listeners.begin(), listeners.end(), [](const auto& l) { return l->state() == ListenerState::stopped; });
+    };
+    if (state_ == State::leaving && empty(admin_)) return worker_.loop.stop();
+    if (state_ != State::draining || !empty(worker_.listeners) || !worker_.retiring.empty()) return;
+    state_ = State::leaving;
+    for (const auto& listener : admin_) listener->stop(kAdminGrace);
+    if (empty(admin_)) worker_.loop.stop();
+}
+
+// --- what it shows ---
+
+std::string Daemon::serving_text() const {
+    return fmt::format("serving {} listeners, configuration revision {}", worker_.listeners.size(), reloader_.revision());
+}
+
+admin::DaemonStatus Daemon::status() {
+    admin::DaemonStatus status;
+    status.uptime_ms = worker_.loop.now_ms() - started_ms_;
+    status.ready = state_ == State::running;
+    status.draining = state_ != State::running;
+    status.revision = reloader_.revision();
+    status.config_file = options_.config;
+    status.config = reloader_.config();
+    status.last_reload = reloader_.last();
+    status.warnings = reloader_.warnings();
+    for (std::string& warning : process_warnings(*status.config)) status.warnings.push_back(std::move(warning));
+    return status;
+}
+
+}  // namespace sluice

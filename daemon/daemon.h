@@ -1,0 +1,78 @@
+#pragma once
+// The running daemon: puts the parts together, and decides about start, reload and stop. One per process, made by main.
+//
+//   running --SIGTERM, drain--> announced --drain_delay--> draining --listeners empty--> leaving --admin empty--> end
+
+#include <memory>
+#include <string>
+
+#include "daemon/admin/control.h"
+#include "daemon/admin/target.h"
+#include "daemon/loop_timer.h"
+#include "daemon/modules.h"
+#include "daemon/options.h"
+#include "daemon/reloader.h"
+#include "daemon/service_manager.h"
+#include "daemon/signals.h"
+#include "daemon/watcher.h"
+
+namespace sluice {
+
+class Daemon final : private Reloader::Target, private SignalHandler, private WatchEvents, private admin::Control {
+public:
+    explicit Daemon(Options options);
+    ~Daemon();
+
+    // Until it has ended; the exit code.
+    int run();
+
+private:
+    enum class State { running, announced, draining, leaving };
+
+    bool start();
+    bool start_admin();
+    std::unique_ptr<Listener> make_admin(const config::BindAddress& bind, admin::Access access);
+    bool fail_start(const std::vector<std::string>& problems);
+    void report_changes(const admin::ReloadOutcome& outcome);
+    void note(EventType type, std::string detail);
+
+    void stop();
+    void stop_listeners(bool at_once);
+    void leave_if_empty();
+    std::string serving_text() const;
+
+    // Reloader::Target
+    void on_reload_begins() override;
+    void apply(const config::Config& config) override;
+    void on_reload_ended(const admin::ReloadOutcome& outcome) override;
+    void on_listener_drained(Listener& listener) override;
+    // SignalHandler, WatchEvents
+    void on_signal(int number) override;
+    void on_file_changed() override;
+    // admin::Control
+    Worker& worker() override { return worker_; }
+    admin::DaemonStatus status() override;
+    const config::SettingsTable& settings() override { return reloader_.table(); }
+    void reload(Done done) override;
+    void plan(std::string yaml, std::string file_name, Done done) override;
+    Status restart(const std::string& listener) override;
+    Status drain(const std::string& listener) override;
+    void drain_all() override;
+
+    Options options_;
+    ServiceManager service_;
+    Modules modules_;
+    Worker worker_;
+    Reloader reloader_;
+    std::vector<std::unique_ptr<Listener>> admin_;
+    std::unique_ptr<Watcher> watcher_;
+    std::unique_ptr<Signals> signals_;
+    LoopTimer drain_delay_, watchdog_;
+    State state_ = State::running;
+    std::int64_t started_ms_;
+};
+
+// Warnings about a configuration that depend on the process: descriptors.
+std::vector<std::string> process_warnings(const config::Config& config);
+
+}  // namespace sluice

@@ -1,0 +1,35 @@
+#include <cstdio>
+#include <string>
+
+#include "config/print.h"
+#include "core/base/log.h"
+#include "daemon/check.h"
+#include "daemon/daemon.h"
+#include "daemon/process.h"
+
+namespace {
+
+int print(const std::string& text) { return std::fputs(text.c_str(), stdout) < 0 || std::fflush(stdout) != 0 ? 1 : 0; }
+
+int run(const sluice::Options& options) {
+    using Action = sluice::Options::Action;
+    switch (options.action) {
+        case Action::check: return sluice::check(options);
+        case Action::print_defaults: return print(sluice::config::defaults_yaml());
+        case Action::print_schema: return print(sluice::config::json_schema());
+        case Action::print_reference: return print(sluice::config::reference_man());
+        case Action::run: break;
+    }
+    return sluice::Daemon(options).run();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    sluice::prepare_process();
+    const auto parsed = sluice::parse_options(argc, argv);
+    if (!parsed.options) return parsed.exit_code;
+    const int code = run(*parsed.options);
+    sluice::log::stop();
+    return code;
+}

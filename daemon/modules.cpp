@@ -1,0 +1,16 @@
+#include "daemon/modules.h"
+
+#include <algorithm>
+
+#include "protocols/http1/module.h"
+
+namespace sluice {
+
+Modules::Modules() { modules_.push_back(std::make_unique<http1::Http1Module>(http_)); }
+
+// Configuration knows no protocol that is not in the list.
+ProtocolModule& Modules::of(config::Protocol protocol) const {
+    return **std::find_if(modules_.begin(), modules_.end(), [&](const auto& module) { return module->protocol() == protocol; });
+}
+
+}  // namespace sluice

@@ -1,0 +1,24 @@
+#pragma once
+// The list of all protocols. A new one is a folder under protocols/ and a line in modules.cpp.
+// Owned by the daemon, outlives every listener.
+
+#include <memory>
+#include <vector>
+
+#include "core/http/services.h"
+#include "core/net/listener_context.h"
+
+namespace sluice {
+
+class Modules {
+public:
+    Modules();
+    ProtocolModule& of(config::Protocol protocol) const;
+    HttpServices& http() { return http_; }
+
+private:
+    HttpServices http_;
+    std::vector<std::unique_ptr<ProtocolModule>> modules_;
+};
+
+}  // namespace sluice

@@ -1,0 +1,61 @@
+#include "daemon/process.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+
+namespace sluice {
+
+namespace {
+
+// A socket that got descriptor 2 would receive the log.
+void fill_standard_descriptors() {
+    for (int fd = 0; fd <= 2; ++fd)
+        if (fcntl(fd, F_GETFD) < 0) (void)!open("/dev/null", O_RDWR);
+}
+
+rlimit files_limit() {
+    rlimit limit{};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    return limit;
+}
+
+}  // namespace
+
+void prepare_process() {
+    fill_standard_descriptors();
+    std::signal(SIGPIPE, SIG_IGN);
+    umask(0027);
+    rlimit limit = files_limit();
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+std::uint64_t open_files_limit() { return files_limit().rlim_cur; }
+
+Status share_with_group(const std::string& path, const std::string& group) {
+    if (!group.empty()) {
+        const struct group* entry = getgrnam(group.c_str());
+        if (!entry) return fail(Errc::system, ENOENT);
+        if (chown(path.c_str(), static_cast<uid_t>(-1), entry->gr_gid) != 0) return fail(Errc::system, errno);
+    }
+    if (chmod(path.c_str(), 0660) != 0) return fail(Errc::system, errno);
+    return {};
+}
+
+Status become_user(const std::string& name) {
+    const struct passwd* user = getpwnam(name.c_str());
+    if (!user) return fail(Errc::system, ENOENT);
+    if (user->pw_uid == geteuid()) return {};
+    if (initgroups(name.c_str(), user->pw_gid) != 0 || setgid(user->pw_gid) != 0 || setuid(user->pw_uid) != 0)
+        return fail(Errc::system, errno);
+    return {};
+}
+
+}  // namespace sluice

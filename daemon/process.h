@@ -1,0 +1,22 @@
+#pragma once
+// What the process as a whole must be set to: descriptors, limits, signals, user. Called once each, from main and the
+// daemon's start.
+
+#include <cstdint>
+#include <string>
+
+#include "core/base/result.h"
+
+namespace sluice {
+
+// Descriptors 0 to 2 are open, SIGPIPE is ignored, files are made without rights for others, and the limit of open
+// files is raised to the hard one.
+void prepare_process();
+std::uint64_t open_files_limit();
+
+// Gives the file to the group: mode 0660. "" = the group stays.
+Status share_with_group(const std::string& path, const std::string& group);
+// Becomes the user for good. The error's native code says why not; ENOENT: there is no such user.
+Status become_user(const std::string& name);
+
+}  // namespace sluice

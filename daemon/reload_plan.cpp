@@ -1,0 +1,121 @@
+#include "daemon/reload_plan.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/http/router.h"
+
+namespace sluice {
+
+namespace {
+
+const config::ListenerConfig* find(const config::Config* config, const std::string& name) {
+    if (!config) return nullptr;
+    const auto& all = config->listeners;
+    const auto found = std::find_if(all.begin(), all.end(), [&](const auto& listener) { return listener.name == name; });
+    return found == all.end() ? nullptr : &*found;
+}
+
+bool same_service(const config::ListenerConfig& a, const config::ListenerConfig& b) {
+    return a.protocol == b.protocol && a.pool == b.pool && a.routes == b.routes;
+}
+
+config::Diagnostic cannot_listen(const config::ListenerConfig& wanted, std::size_t index, const std::string& file, const Error& error) {
+    return {file, wanted.bind_where, "listeners[" + std::to_string(index) + "].bind",
+            "cannot listen on " + wanted.bind.text() + ": " + std::strerror(error.native)};
+}
+
+}  // namespace
+
+RunningState RunningState::of(Worker& worker, std::shared_ptr<const config::Config> config) {
+    RunningState state{std::move(config), {}};
+    for (const auto& listener : worker.listeners) {
+        const bool stopped = listener->socket() < 0;
+        Fd copy(stopped ? -1 : fcntl(listener->socket(), F_DUPFD_CLOEXEC, 3));
+        state.listeners.push_back({listener->name(), listener->pool().context()->pool, listener->address(), std::move(copy), stopped});
+    }
+    return state;
+}
+
+Ref<const ListenerContext> make_context(const config::ListenerConfig& wanted, const config::PoolSettings& pool, const Modules& modules) {
+    auto* context = new ListenerContext;
+    context->name = wanted.name;
+    context->protocol = wanted.protocol;
+    context->pool = pool;
+    context->module = &modules.of(wanted.protocol);
+    context->router = std::make_shared<const Router>(wanted.routes);
+    return Ref<const ListenerContext>(context);
+}
+
+config::Checked<ReloadPlan> ReloadPlan::prepare(RunningState running, config::Loaded to, const std::string& file, const Modules& modules,
+                                                SocketSource& sockets, const config::SettingsTable& table) {
+    ReloadPlan plan;
+    config::Diagnostics problems;
+    if (running.config) plan.changes_ = config::diff(*running.config, to.config, table);
+    for (std::size_t i = 0; i < to.config.listeners.size(); ++i)
+        plan.plan_listener(to.config.listeners[i], i, file, running, modules, sockets, table, problems);
+    if (!problems.empty()) return tl::unexpected(std::move(problems));
+    plan.warnings_ = std::move(to.warnings);
+    plan.config_ = std::make_shared<const config::Config>(std::move(to.config));
+    return plan;
+}
+
+void ReloadPlan::plan_listener(const config::ListenerConfig& wanted, std::size_t index, const std::string& file, RunningState& running,
+                               const Modules& modules, SocketSource& sockets, const config::SettingsTable& table,
+                               config::Diagnostics& problems) {
+    const auto now = std::find_if(running.listeners.begin(), running.listeners.end(), [&](const auto& l) { return l.name == wanted.name; });
+    const bool exists = now != running.listeners.end();
+    const config::ListenerConfig* before = exists ? find(running.config.get(), wanted.name) : nullptr;
+    Step step{.name = wanted.name, .exists = exists, .restart = before && before->protocol != wanted.protocol};
+    if (!before || !same_service(*before, wanted)) {
+        const bool keeps = exists && !step.restart;
+        const auto pool = keeps ? config::effective_pool(now->pool, wanted.pool, wanted.protocol, table) : wanted.pool;
+        step.context = make_context(wanted, pool, modules);
+    }
+    const bool moves = !before || before->bind != wanted.bind;
+    if (moves && !(exists && now->stopped)) {
+        // An address that one of ours gives up in this very reload is taken over with its socket and its queue.
+        const auto held = std::find_if(running.listeners.begin(), running.listeners.end(),
+                                       [&](const auto& l) { return l.socket && l.address == wanted.bind.text(); });
+        if (held != running.listeners.end()) {
+            handed_over_.push_back(held->address);
+            step.socket = std::move(held->socket);
+        } else if (auto socket = sockets.take(wanted.name, wanted.bind)) {
+            step.socket = std::move(*socket);
+        } else {
+            problems.push_back(cannot_listen(wanted, index, file, socket.error()));
+        }
+    }
+    steps_.push_back(std::move(step));
+}
+
+void ReloadPlan::commit(Worker& worker, Listener::Owner& owner) noexcept {
+    for (const auto& listener : worker.listeners)
+        if (std::count(handed_over_.begin(), handed_over_.end(), listener->address()) > 0) listener->hand_over();
+    for (Step& step : steps_) {
+        if (!step.exists) {
+            worker.listeners.push_back(std::make_unique<Listener>(worker, std::move(step.context), std::move(step.socket), Listener::Role::service, owner));
+            continue;
+        }
+        Listener& listener = *worker.find(step.name);
+        if (step.context) step.restart ? listener.restart(std::move(step.context)) : listener.update(std::move(step.context));
+        if (step.socket) listener.rebind(std::move(step.socket));
+    }
+    retire(worker);
+}
+
+void ReloadPlan::retire(Worker& worker) {
+    std::vector<std::unique_ptr<Listener>> kept;
+    std::vector<Listener*> leaving;
+    for (auto& listener : worker.listeners) {
+        const bool stays = find(config_.get(), listener->name()) != nullptr;
+        if (!stays) leaving.push_back(listener.get());
+        (stays ? kept : worker.retiring).push_back(std::move(listener));
+    }
+    worker.listeners = std::move(kept);
+    for (Listener* listener : leaving) listener->stop(listener->pool().context()->pool.drain_timeout.count());
+}
+
+}  // namespace sluice

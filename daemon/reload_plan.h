@@ -1,0 +1,68 @@
+#pragma once
+// A reload in two halves. prepare() does everything that can fail, on any thread, and touches no live object;
+// commit() swaps what was prepared into the running daemon and cannot fail. Between the two nothing has changed.
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config/diff.h"
+#include "config/loader.h"
+#include "core/net/worker.h"
+#include "daemon/modules.h"
+
+namespace sluice {
+
+// What prepare() must know of the running daemon; copied on the loop, so that prepare() needs nothing live.
+struct RunningState {
+    struct Running {
+        std::string name;
+        config::PoolSettings pool;  // in force
+        std::string address;        // where it really listens
+        Fd socket;                  // a duplicate: whoever takes over the address takes it
+        bool stopped = false;       // drained by hand: only a restart brings it back
+    };
+    static RunningState of(Worker& worker, std::shared_ptr<const config::Config> config);
+
+    std::shared_ptr<const config::Config> config;  // null at the start
+    std::vector<Running> listeners;
+};
+
+class ReloadPlan {
+public:
+    // Errors carry the position of the key that asked for what could not be done.
+    static config::Checked<ReloadPlan> prepare(RunningState running, config::Loaded to, const std::string& file, const Modules& modules,
+                                               SocketSource& sockets, const config::SettingsTable& table);
+
+    // Listeners that are no longer wanted move to worker.retiring and drain; `owner` is told when they are empty.
+    void commit(Worker& worker, Listener::Owner& owner) noexcept;
+
+    const std::vector<config::Change>& changes() const { return changes_; }
+    const std::shared_ptr<const config::Config>& config() const { return config_; }
+    const config::Diagnostics& warnings() const { return warnings_; }
+
+private:
+    struct Step {
+        Ref<const ListenerContext> context;  // null: stays as it is
+        std::string name;
+        Fd socket;             // set: listens there from now on
+        bool exists = false;   // else it is new
+        bool restart = false;  // begins a new generation
+    };
+
+    void plan_listener(const config::ListenerConfig& wanted, std::size_t index, const std::string& file, RunningState& running,
+                       const Modules& modules, SocketSource& sockets, const config::SettingsTable& table, config::Diagnostics& problems);
+    void retire(Worker& worker);
+
+    std::shared_ptr<const config::Config> config_;
+    config::Diagnostics warnings_;
+    std::vector<config::Change> changes_;
+    std::vector<Step> steps_;
+    std::vector<std::string> handed_over_;  // addresses that another listener goes on with
+};
+
+// What a listener runs with: the configured settings, except that `pool` is what is in force.
+Ref<const ListenerContext> make_context(const config::ListenerConfig& wanted, const config::PoolSettings& pool, const Modules& modules);
+
+}  // namespace sluice

@@ -1,0 +1,266 @@
+#include "protocols/http1/server_stream.h"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "core/http/router.h"
+#include "core/net/connection_manager.h"
+#include "core/net/transport.h"
+#include "core/net/worker.h"
+
+namespace sluice::http1 {
+
+namespace {
+
+struct RefusalStatus {
+    Reason reason;
+    int status;
+};
+
+constexpr RefusalStatus kRefusals[] = {
+    {Reason::bad_request, 400},         {Reason::headers_timeout, 408},        {Reason::request_timeout, 408},
+    {Reason::min_data_rate, 408},       {Reason::body_too_large, 413},         {Reason::uri_too_long, 414},
+    {Reason::expectation_failed, 417},  {Reason::header_too_large, 431},       {Reason::not_implemented, 501},
+    {Reason::max_connections, 503},     {Reason::max_connections_per_client, 503}, {Reason::memory, 503},
+    {Reason::version_not_supported, 505},
+};
+
+constexpr std::string_view kRetryAfter = "retry-after: 1\r\n";  // seconds: places free up quickly
+
+std::int64_t loop_now(SessionHost& host) { return host.manager().worker().loop.now_ms(); }
+
+void write_status_line(ByteQueue& out, int status, std::string_view date) {
+    out.append("HTTP/1.1 ");
+    out.append_number(static_cast<std::uint64_t>(status));
+    out.append(" ");
+    out.append(reason_phrase(status));
+    out.append("\r\ndate: ");
+    out.append(date);
+    out.append("\r\n");
+}
+
+void write_field(ByteQueue& out, std::string_view name, std::string_view value) {
+    out.append(name);
+    out.append(": ");
+    out.append(value);
+    out.append("\r\n");
+}
+
+void append_hex(ByteQueue& out, std::size_t number) {
+    char digits[16];
+    char* at = std::end(digits);
+    do *--at = "0123456789abcdef"[number % 16];
+    while (number /= 16);
+    out.append(Bytes(at, static_cast<std::size_t>(std::end(digits) - at)));
+}
+
+}  // namespace
+
+int status_of(Reason reason) {
+    const auto found = std::find_if(std::begin(kRefusals), std::end(kRefusals), [&](const auto& row) { return row.reason == reason; });
+    return found == std::end(kRefusals) ? 0 : found->status;
+}
+
+void write_refusal(ByteQueue& out, HttpServices& services, std::int64_t now_ms, int status, bool with_body) {
+    const std::string body = std::to_string(status) + " " + std::string(reason_phrase(status)) + "\n";
+    write_status_line(out, status, services.date.at(now_ms));
+    if (status == 503) out.append(kRetryAfter);
+    write_field(out, "content-type", "text/plain");
+    write_field(out, "content-length", std::to_string(body.size()));
+    write_field(out, "connection", "close");
+    out.append("\r\n");
+    if (with_body) out.append(body);
+}
+
+// --- the request ---
+
+Reason ServerStream::begin(Owner& owner, Bytes head) {
+    owner_ = &owner;
+    answer_ = Answer::none;
+    waits_for_room_ = ignores_body_ = false;
+    body_refusal_ = Reason::none;
+    SessionHost& host = owner.host();
+    exchange_.config = host.context();
+    exchange_.route = nullptr;
+    exchange_.request = &parser_.head();
+    exchange_.connection_id = host.id();
+    exchange_.peer = host.peer();
+    exchange_.trace_id = host.manager().worker().next_trace_id++;
+    exchange_.began_us = EventLoop::now_us();
+    exchange_.answered_us = exchange_.ended_us = exchange_.bytes_in = exchange_.bytes_out = 0;
+    exchange_.outcome = {};
+    charged_ = head.size();
+    host.chunks().budget().charge(charged_);
+    const Reason reason = parser_.parse_head(head);
+    bodiless_ = parser_.head().method == "HEAD";
+    if (reason != Reason::none) return reason;
+    const std::uint64_t most = exchange_.config->pool.max_body_size;
+    if (most > 0 && parser_.head().content_length.value_or(0) > most) return Reason::body_too_large;
+    return Reason::none;
+}
+
+void ServerStream::dispatch() {
+    exchange_.slot = owner_->host().manager().request_admission().admit().ticket;
+    exchange_.route = &exchange_.config->router->find(parser_.head());
+    handler_ = exchange_.route->make_handler();
+    handler_->on_request(parser_.head(), *this);
+    if (parser_.complete()) {
+        if (!answer_complete()) handler_->on_complete();
+    } else if (parser_.expects_continue() && !answer_begun()) {
+        send_continue();
+    }
+}
+
+// RFC 9110, 10.1.1: not when the final answer has begun already.
+void ServerStream::send_continue() {
+    owner_->out().append("HTTP/1.1 100 Continue\r\n\r\n");
+    owner_->on_output();
+}
+
+RequestParser::Fed ServerStream::feed(Bytes bytes) {
+    auto fed = parser_.feed_body(bytes, exchange_.config->pool.max_header_size);
+    if (body_refusal_ != Reason::none) fed.refusal = body_refusal_;
+    return fed;
+}
+
+void ServerStream::on_body_piece(Bytes bytes) {
+    exchange_.bytes_in += bytes.size();
+    const std::uint64_t most = owner_->host().context()->pool.max_body_size;
+    if (most > 0 && exchange_.bytes_in > most) body_refusal_ = Reason::body_too_large;
+    if (!ignores_body_ && body_refusal_ == Reason::none) handler_->on_body(bytes);
+}
+
+void ServerStream::on_body_end(const HeaderMap& trailers) {
+    if (body_refusal_ != Reason::none) return;
+    if (!ignores_body_ && !trailers.empty()) handler_->on_trailers(trailers);
+    if (!ignores_body_) handler_->on_complete();
+}
+
+// --- the answer ---
+
+bool ServerStream::refuse(Reason reason) {
+    if (answer_begun()) return false;
+    exchange_.outcome.status = status_of(reason);
+    answer_ = Answer::complete;
+    keeps_alive_ = false;
+    write_refusal(owner_->out(), owner_->services(), loop_now(owner_->host()), exchange_.outcome.status, !bodiless_);
+    return true;
+}
+
+void ServerStream::send_head(const ResponseHead& head, End end) {
+    exchange_.answered_us = EventLoop::now_us();
+    exchange_.outcome.status = head.status;
+    const bool awaits_continue = parser_.expects_continue() && exchange_.bytes_in == 0 && !parser_.complete();
+    keeps_alive_ = parser_.keep_alive() && !owner_->is_last() && !awaits_continue;
+    choose_framing(head);
+    write_head(head);
+    answer_ = Answer::body;
+    if (end == End::yes) send_body(Bytes(), End::yes);
+    else owner_->on_output();
+}
+
+// RFC 9112, 6.3: what has no length is chunked; HTTP/1.0 knows no chunks, so there the connection's end is the body's.
+void ServerStream::choose_framing(const ResponseHead& head) {
+    bodiless_ = bodiless_ || has_no_body(head.status);
+    if (head.content_length) framing_ = Framing::length;
+    else if (has_no_body(head.status)) framing_ = Framing::none;
+    else framing_ = parser_.head().version == HttpVersion::http11 ? Framing::chunked : Framing::until_close;
+    if (framing_ == Framing::until_close) keeps_alive_ = false;
+}
+
+void ServerStream::write_head(const ResponseHead& head) {
+    ByteQueue& out = owner_->out();
+    write_status_line(out, head.status, owner_->services().date.at(loop_now(owner_->host())));
+    for (const auto field : head.headers) write_field(out, field.name, field.value);
+    if (framing_ == Framing::length) {
+        out.append("content-length: ");
+        out.append_number(*head.content_length);
+        out.append("\r\n");
+    } else if (framing_ == Framing::chunked) {
+        out.append("transfer-encoding: chunked\r\n");
+    }
+    if (!keeps_alive_) out.append("connection: close\r\n");
+    else if (parser_.head().version == HttpVersion::http10) out.append("connection: keep-alive\r\n");
+    out.append("\r\n");
+}
+
+template <class Body>
+Egress ServerStream::write_body(Body&& bytes, std::size_t size, End end) {
+    if (answer_ != Answer::body) return Egress::open;
+    ByteQueue& out = owner_->out();
+    if (size > 0 && !bodiless_) {
+        exchange_.bytes_out += size;
+        if (framing_ == Framing::chunked) {
+            append_hex(out, size);
+            out.append("\r\n");
+        }
+        out.append(std::forward<Body>(bytes));
+        if (framing_ == Framing::chunked) out.append("\r\n");
+    }
+    if (end == End::yes) {
+        if (framing_ == Framing::chunked && !bodiless_) out.append("0\r\n\r\n");
+        end_answer();
+    }
+    owner_->on_output();
+    return room();
+}
+
+Egress ServerStream::send_body(Bytes bytes, End end) { return write_body(bytes, bytes.size(), end); }
+
+Egress ServerStream::send_body(ByteQueue&& bytes, End end) {
+    const std::size_t size = bytes.size();
+    return write_body(std::move(bytes), size, end);
+}
+
+void ServerStream::send_trailers(const HeaderMap& trailers) {
+    if (answer_ != Answer::body) return;
+    if (framing_ == Framing::chunked && !bodiless_) {
+        owner_->out().append("0\r\n");
+        for (const auto field : trailers) write_field(owner_->out(), field.name, field.value);
+        owner_->out().append("\r\n");
+    }
+    end_answer();
+    owner_->on_output();
+}
+
+void ServerStream::end_answer() {
+    answer_ = Answer::complete;
+    ignores_body_ = true;
+    resume_ingress();
+}
+
+Egress ServerStream::room() {
+    waits_for_room_ = owner_->out().size() + owner_->host().pending_bytes() >= Transport::kHighWater;
+    return waits_for_room_ ? Egress::full : Egress::open;
+}
+
+void ServerStream::on_room() {
+    if (std::exchange(waits_for_room_, false) && !answer_complete()) handler_->on_egress_resumed();
+}
+
+void ServerStream::reset(Error) {
+    exchange_.outcome.dropped = true;
+    owner_->on_reset();
+}
+
+// --- the end ---
+
+void ServerStream::finish() {
+    exchange_.ended_us = EventLoop::now_us();
+    exchange_.outcome.latency_us = exchange_.ended_us - exchange_.began_us;
+    handler_.reset();
+    owner_->host().chunks().budget().release(std::exchange(charged_, 0));
+    if (exchange_.slot) owner_->host().manager().record_request(exchange_.outcome);
+    owner_->services().access.write(exchange_);
+    exchange_.slot.settle(exchange_.outcome);
+    exchange_.config = {};
+}
+
+void ServerStream::abort(Error error) {
+    if (handler_) handler_->on_abort(error);
+    exchange_.outcome.dropped = true;
+    finish();
+}
+
+}  // namespace sluice::http1

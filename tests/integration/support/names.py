@@ -1,0 +1,32 @@
+"""The words of the admin API that tests depend on, each in one place.
+
+A set holds every reason under which the case may rightly be counted.
+"""
+
+PEER = {"peer_closed", "peer_reset"}
+COMPLETED = {"completed"}  # after an answer, as the request asked
+KEEP_ALIVE = {"keep_alive_timeout"}
+HEADERS_TIMEOUT = {"headers_timeout"}
+REQUEST_TIMEOUT = {"request_timeout"}
+WRITE_TIMEOUT = {"write_timeout"}
+MIN_DATA_RATE = {"min_data_rate"}
+MAX_REQUESTS = {"max_requests"}
+SHED = {"shed"}
+DRAIN = {"drain"}
+DRAIN_DEADLINE = {"drain_deadline"}
+KILLED = {"killed"}
+
+# What a refusal is counted under, by its status.
+BY_STATUS = {
+    400: {"bad_request"},
+    408: HEADERS_TIMEOUT | REQUEST_TIMEOUT | MIN_DATA_RATE,
+    413: {"body_too_large"},
+    414: {"uri_too_long"},
+    417: {"expectation_failed"},
+    431: {"header_too_large"},
+    501: {"not_implemented"},
+    505: {"version_not_supported"},
+}
+
+REJECTED_MAX = {"max_connections"}
+REJECTED_PER_CLIENT = {"max_connections_per_client"}

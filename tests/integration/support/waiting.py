@@ -1,0 +1,17 @@
+"""Polling instead of sleeping."""
+
+import time
+
+from .settings import patient
+
+
+def wait_until(condition, timeout=5.0, interval=0.02, what=None):
+    """The first true value of condition(); fails when none comes in time."""
+    deadline = time.monotonic() + patient(timeout)
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"did not come true in {patient(timeout):.1f} s: {what or condition}; last {value!r}")
+        time.sleep(interval)

@@ -1,0 +1,118 @@
+#include "config/diff.h"
+
+#include <catch2/catch.hpp>
+
+#include "tests/unit/config/config_support.h"
+
+using namespace sluice::config;
+using namespace std::chrono_literals;
+
+namespace {
+
+std::vector<std::string> described(const std::vector<Change>& changes) {
+    std::vector<std::string> out;
+    for (const Change& c : changes) {
+        out.push_back(c.key + ": " + c.from + " -> " + c.to + " (" + std::string(to_string(c.reload_class)) + ")");
+    }
+    return out;
+}
+
+std::vector<std::string> diff_of(const std::string& from, const std::string& to) {
+    return described(diff(loaded(from), loaded(to)));
+}
+
+std::string web(const std::string& rest) { return "listeners:\n  - {name: web, bind: '127.0.0.1:80', " + rest + "}\n"; }
+
+using Texts = std::vector<std::string>;
+
+}  // namespace
+
+TEST_CASE("the same configuration has no changes", "[config][diff]") {
+    CHECK(diff_of(web("routes: [{echo: {}}]"),
+                  "# moved\n" + web("pool: {max_connections: 10000}, routes: [{echo: }]")) == Texts{});
+}
+
+TEST_CASE("changed keys are printed as in the file", "[config][diff]") {
+    CHECK(diff_of(web("routes: []"),
+                  "user: www\nlog: {level: debug, access: {path: /a b}}\nadmin: {bind: '127.0.0.1:9'}\n"
+                  "limits: {max_buffered_memory: 64MiB}\ndrain_delay: 1500ms\n"
+                  "listeners:\n  - {name: web, bind: '[::1]:80', pool: {keep_alive_timeout: 75s, at_limit: refuse, "
+                  "max_header_size: 65536, min_data_rate: 0}}\n") ==
+          Texts{"user: \"\" -> www (restart)", "drain_delay: 0s -> 1500ms (live)",
+                "limits.max_buffered_memory: 0 -> 64MiB (live)", "log.level: info -> debug (live)",
+                "log.access.path: \"\" -> \"/a b\" (live)", "admin.bind: \"\" -> 127.0.0.1:9 (rebind)",
+                "listeners.web.bind: 127.0.0.1:80 -> \"[::1]:80\" (rebind)",
+                "listeners.web.pool.keep_alive_timeout: 5s -> 75s (live)",
+                "listeners.web.pool.min_data_rate: 240B/s -> 0 (live)",
+                "listeners.web.pool.max_header_size: 32KiB -> 64KiB (live)",
+                "listeners.web.pool.at_limit: shed_idle -> refuse (live)"});
+}
+
+TEST_CASE("listeners come and go by name", "[config][diff]") {
+    const std::string a = "  - {name: a, bind: '127.0.0.1:1'}\n";
+    const std::string b = "  - {name: b, bind: '127.0.0.1:2'}\n";
+    const std::string c = "  - {name: c, bind: 'unix:/c'}\n";
+    CHECK(diff_of("listeners:\n" + a + b, "listeners:\n" + b + a) == Texts{});
+    CHECK(diff_of("listeners:\n" + a + b, "listeners:\n" + c + b) ==
+          Texts{"listeners.a: present (127.0.0.1:1) -> absent (rebind)",
+                "listeners.c: absent -> present (unix:/c) (rebind)"});
+    const auto changes = diff(loaded("user: x\nlisteners:\n" + a + b), loaded("listeners:\n" + b));
+    REQUIRE(changes.size() == 2);
+    CHECK(changes[0].listener == "");
+    CHECK(changes[1].listener == "a");
+}
+
+TEST_CASE("routes are compared key by key", "[config][diff]") {
+    const std::string echo = "{match: {path: /echo}, echo: {}}";
+    const std::string one = "{match: {path: /a}, respond: {body: one}}";
+    const std::string two =
+        "{match: {path: /a, method: GET}, respond: {status: 404, headers: {x-a: b}, body: \"two\\n\"}}";
+    CHECK(diff_of(web("routes: [" + echo + ", " + one + "]"), web("routes: [" + echo + ", " + two + "]")) ==
+          Texts{"listeners.web.routes[1].match.method: [] -> [GET] (live)",
+                "listeners.web.routes[1].respond.status: 200 -> 404 (live)",
+                "listeners.web.routes[1].respond.headers: {} -> {x-a: b} (live)",
+                "listeners.web.routes[1].respond.body: one -> \"two\\n\" (live)"});
+    CHECK(diff_of(web("routes: [" + echo + "]"), web("routes: [" + one + "]")) ==
+          Texts{"listeners.web.routes[0]: echo /echo -> respond /a (live)"});
+    // One more at the front is one change, not a change of all behind it.
+    CHECK(diff_of(web("routes: [" + echo + "]"), web("routes: [" + one + ", " + echo + "]")) ==
+          Texts{"listeners.web.routes[0]: absent -> respond /a (live)"});
+    CHECK(diff_of(web("routes: [" + echo + ", " + one + "]"), web("routes: [" + one + "]")) ==
+          Texts{"listeners.web.routes[0]: echo /echo -> absent (live)"});
+    CHECK(diff_of(web("routes: [" + echo + "]"), web("routes: []")) ==
+          Texts{"listeners.web.routes[0]: echo /echo -> absent (live)"});
+}
+
+TEST_CASE("long texts are cut", "[config][diff]") {
+    const auto changes = diff(loaded(web("routes: [{respond: {body: " + std::string(60, 'a') + "}}]")),
+                              loaded(web("routes: [{respond: {body: " + std::string(61, 'b') + "}}]")));
+    REQUIRE(changes.size() == 1);
+    CHECK(changes[0].from == std::string(60, 'a'));
+    CHECK(changes[0].to == "\"" + std::string(60, 'b') + "…\"");
+}
+
+TEST_CASE("keys of the class restart wait", "[config][diff]") {
+    const auto table = builtin_settings()
+                           .with_class("pool.max_connections", Protocol::http, ReloadClass::restart)
+                           .with_class("log.level", Protocol::http, ReloadClass::restart);
+    PoolSettings running;
+    PoolSettings configured;
+    configured.max_connections = 5;
+    configured.keep_alive_timeout = 75s;
+
+    const PoolSettings effective = effective_pool(running, configured, Protocol::http, table);
+    CHECK(effective.max_connections == running.max_connections);
+    CHECK(effective.keep_alive_timeout == 75s);
+    CHECK(pending_restart(running, configured, Protocol::http, table) ==
+          std::vector<PendingKey>{{"pool.max_connections", "10000", "5"}});
+    CHECK(effective_pool(running, configured, Protocol::http, builtin_settings()) == configured);
+    CHECK(pending_restart(running, configured, Protocol::http, builtin_settings()).empty());
+
+    Config from;
+    Config to;
+    to.user = "www";
+    to.log.level = LogLevel::debug;
+    CHECK(pending_restart(from, to, builtin_settings()) == std::vector<PendingKey>{{"user", "\"\"", "www"}});
+    CHECK(pending_restart(from, to, table).size() == 2);
+    CHECK(diff(from, to, table)[1].reload_class == ReloadClass::restart);
+}
