@@ -21,14 +21,6 @@ log::Level log_level(config::LogLevel level) {
     return kLevels[static_cast<int>(level)];
 }
 
-config::BindAddress unix_address(const std::string& path) {
-    return {.kind = config::BindAddress::Kind::unix_socket, .path = path};
-}
-
-std::string cannot(const std::string& key, const std::string& what, const Error& error) {
-    return key + ": cannot " + what + ": " + std::strerror(error.native);
-}
-
 config::PoolSettings admin_pool() {
     config::PoolSettings pool;
     pool.max_connections = 64;
@@ -52,7 +44,7 @@ std::vector<std::string> process_warnings(const config::Config& config) {
 Daemon::Daemon(Options options)
     : options_(std::move(options)),
       worker_(default_memory_limit()),
-      reloader_(worker_, modules_, options_.config, *this),
+      reloader_(worker_, modules_, options_.config, options_.admin_socket, *this),
       drain_delay_(worker_.loop, [this] { stop_listeners(false); }),
       watchdog_(worker_.loop, [this] {
           service_.watchdog();
@@ -61,7 +53,8 @@ Daemon::Daemon(Options options)
       started_ms_(worker_.loop.now_ms()) {}
 
 Daemon::~Daemon() {
-    admin_.clear();
+    admin_local_.reset();
+    admin_tcp_.reset();
     worker_.listeners.clear();
     worker_.retiring.clear();
 }
@@ -78,17 +71,14 @@ int Daemon::run() {
 
 bool Daemon::start() {
     if (auto loaded = reloader_.start(); !loaded) return fail_start(texts_of(loaded.error()));
-    if (!start_admin()) return false;
     const config::Config& config = *reloader_.config();
     if (!config.user.empty())
-        if (const Status status = become_user(config.user); !status) return fail_start({cannot("user", "become " + config.user, status.error())});
+        if (const Status status = become_user(config.user); !status) return fail_start({"user: cannot become " + config.user + ": " + std::strerror(status.error().native)});
     signals_ = std::make_unique<Signals>(worker_.loop, static_cast<SignalHandler&>(*this), std::initializer_list<int>{SIGTERM, SIGINT, SIGHUP});
     watcher_ = std::make_unique<Watcher>(worker_.loop, options_.config, static_cast<WatchEvents&>(*this));
     for (const std::string& warning : status().warnings) log::write(log::Level::warning, warning);
-    for (const auto& listener : worker_.listeners) {
+    for (const auto& listener : worker_.listeners)
         log::write(log::Level::notice, "listening", {{"LISTENER", listener->name()}, {"ADDRESS", listener->address()}});
-        worker_.events.add({.type = EventType::listener_started, .source = worker_.events.source(listener->name()), .detail = listener->address()});
-    }
     service_.ready(serving_text());
     if (service_.watchdog_interval().count() > 0) watchdog_.start(service_.watchdog_interval().count());
     return true;
@@ -99,45 +89,39 @@ bool Daemon::fail_start(const std::vector<std::string>& problems) {
     return false;
 }
 
-std::unique_ptr<Listener> Daemon::make_admin(const config::BindAddress& bind, admin::Access access) {
-    auto socket = worker_.sockets.take("admin", bind);
-    if (!socket) {
-        fail_start({cannot("admin", "listen on " + bind.text(), socket.error())});
-        return nullptr;
-    }
-    auto* context = new ListenerContext;
-    context->name = "admin";
-    context->pool = admin_pool();
-    context->module = &modules_.of(config::Protocol::http);
-    const auto& hosts = reloader_.config()->admin.hosts;
-    admin::Control& control = *this;
-    Listener::Owner& owner = *this;
-    context->router = std::make_shared<const Router>(std::make_unique<admin::AdminTarget>(control, access, hosts));
-    return std::make_unique<Listener>(worker_, Ref<const ListenerContext>(context), std::move(*socket), Listener::Role::admin, owner);
-}
-
-bool Daemon::start_admin() {
-    const config::AdminConfig& admin = reloader_.config()->admin;
-    const std::string path = options_.admin_socket.empty() ? admin.socket : options_.admin_socket;
-    admin_.push_back(make_admin(unix_address(path), admin::Access::full));
-    if (!admin_.back()) return false;
-    if (const Status status = share_with_group(path, admin.group); !status)
-        return fail_start({cannot("admin.group", "give " + path + " to " + (admin.group.empty() ? "its group" : admin.group), status.error())});
-    if (!admin.bind) return true;
-    admin_.push_back(make_admin(*admin.bind, admin::Access::read_only));
-    return admin_.back() != nullptr;
-}
-
 // --- reload ---
 
 void Daemon::on_reload_begins() { service_.reloading(); }
 
-void Daemon::apply(const config::Config& config) {
+void Daemon::apply(const config::Config& config, AdminSockets sockets) {
     log::set_level(log_level(config.log.level));
     log::set_access_file(config.log.access.path);
     modules_.http().access.set_format(config.log.access.format);
     const std::uint64_t memory = config.limits.max_buffered_memory;
     worker_.memory.set_limit(memory > 0 ? memory : default_memory_limit());
+    apply_admin(admin_local_, admin::Access::full, std::move(sockets.local));
+    if (!config.admin.bind && admin_tcp_) worker_.loop.defer_delete(std::move(admin_tcp_));
+    if (config.admin.bind) apply_admin(admin_tcp_, admin::Access::read_only, std::move(sockets.tcp));
+}
+
+// The admin API is a listener whose configuration is ours.
+void Daemon::apply_admin(std::unique_ptr<Listener>& listener, admin::Access access, Fd socket) {
+    auto* context = new ListenerContext;
+    context->name = "admin";
+    context->pool = admin_pool();
+    context->module = &modules_.admin();
+    context->always_admits = true;
+    admin::Control& control = *this;
+    Listener::Owner& owner = *this;
+    const auto& hosts = reloader_.config()->admin.hosts;
+    context->router = std::make_shared<const Router>(std::make_unique<admin::AdminTarget>(control, access, hosts));
+    const Ref<const ListenerContext> settings(context);
+    if (!listener) {
+        listener = std::make_unique<Listener>(worker_, settings, std::move(socket), Listener::Role::admin, owner);
+        return;
+    }
+    listener->update(settings);
+    if (socket) listener->rebind(std::move(socket));
 }
 
 void Daemon::on_reload_ended(const admin::ReloadOutcome& outcome) {
@@ -150,6 +134,7 @@ void Daemon::on_reload_ended(const admin::ReloadOutcome& outcome) {
     } else {
         note(EventType::reloaded, fmt::format("revision {}, {} changes", outcome.revision, outcome.changes.size()));
     }
+    if (state_ == State::leaving) return leave_if_empty();
     service_.reloaded(outcome.ok ? serving_text() : "reload refused, serving revision " + std::to_string(outcome.revision));
 }
 
@@ -167,7 +152,12 @@ void Daemon::report_changes(const admin::ReloadOutcome& outcome) {
 void Daemon::note(EventType type, std::string detail) { worker_.events.add({.type = type, .detail = std::move(detail)}); }
 
 void Daemon::reload(Done done) { reloader_.request(std::move(done)); }
-void Daemon::plan(std::string yaml, std::string file_name, Done done) { reloader_.plan(std::move(yaml), std::move(file_name), std::move(done)); }
+void Daemon::plan(std::string yaml, std::string file_name, Done done) {
+    reloader_.plan(std::move(yaml), std::move(file_name), [this, done = std::move(done)](const admin::ReloadOutcome& outcome) {
+        done(outcome);
+        leave_if_empty();
+    });
+}
 void Daemon::on_file_changed() { reload({}); }
 
 Status Daemon::restart(const std::string& name) {
@@ -209,6 +199,7 @@ void Daemon::on_signal(int number) {
 void Daemon::drain_all() {
     if (state_ != State::running) return;
     state_ = State::announced;
+    reloader_.close();
     config::Millis longest = reloader_.config()->drain_delay;
     config::Millis drain{0};
     for (const auto& listener : worker_.listeners) drain = std::max(drain, listener->pool().context()->pool.drain_timeout);
@@ -231,7 +222,6 @@ void Daemon::on_listener_drained(Listener& listener) {
     auto& retiring = worker_.retiring;
     const auto found = std::find_if(retiring.begin(), retiring.end(), [&](const auto& l) { return l.get() == &listener; });
     if (found != retiring.end()) {
-        worker_.events.add({.type = EventType::listener_stopped, .source = worker_.events.source(listener.name())});
         log::write(log::Level::notice, "listener removed", {{"LISTENER", listener.name()}});
         worker_.loop.defer_delete(std::move(*found));
         retiring.erase(found);
@@ -240,14 +230,14 @@ void Daemon::on_listener_drained(Listener& listener) {
 }
 
 void Daemon::leave_if_empty() {
-    const auto empty = [](const auto& listeners) {
-        return std::all_of(listeners.begin(), listeners.end(), [](const auto& l) { return l->state() == ListenerState::stopped; });
-    };
-    if (state_ == State::leaving && empty(admin_)) return worker_.loop.stop();
-    if (state_ != State::draining || !empty(worker_.listeners) || !worker_.retiring.empty()) return;
-    state_ = State::leaving;
-    for (const auto& listener : admin_) listener->stop(kAdminGrace);
-    if (empty(admin_)) worker_.loop.stop();
+    const auto stopped = [](const std::unique_ptr<Listener>& listener) { return !listener || listener->state() == ListenerState::stopped; };
+    const auto& services = worker_.listeners;
+    if (state_ == State::draining && std::all_of(services.begin(), services.end(), stopped) && worker_.retiring.empty()) {
+        state_ = State::leaving;
+        for (Listener* listener : {admin_local_.get(), admin_tcp_.get()})
+            if (listener) listener->stop(kAdminGrace);
+    }
+    if (state_ == State::leaving && !reloader_.busy() && stopped(admin_local_) && stopped(admin_tcp_)) worker_.loop.stop();
 }
 
 // --- what it shows ---
@@ -266,6 +256,7 @@ admin::DaemonStatus Daemon::status() {
     status.config = reloader_.config();
     status.last_reload = reloader_.last();
     status.warnings = reloader_.warnings();
+    status.pending_restart = reloader_.pending_restart();
     for (std::string& warning : process_warnings(*status.config)) status.warnings.push_back(std::move(warning));
     return status;
 }

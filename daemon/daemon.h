@@ -30,8 +30,7 @@ private:
     enum class State { running, announced, draining, leaving };
 
     bool start();
-    bool start_admin();
-    std::unique_ptr<Listener> make_admin(const config::BindAddress& bind, admin::Access access);
+    void apply_admin(std::unique_ptr<Listener>& listener, admin::Access access, Fd socket);
     bool fail_start(const std::vector<std::string>& problems);
     void report_changes(const admin::ReloadOutcome& outcome);
     void note(EventType type, std::string detail);
@@ -43,7 +42,7 @@ private:
 
     // Reloader::Target
     void on_reload_begins() override;
-    void apply(const config::Config& config) override;
+    void apply(const config::Config& config, AdminSockets sockets) override;
     void on_reload_ended(const admin::ReloadOutcome& outcome) override;
     void on_listener_drained(Listener& listener) override;
     // SignalHandler, WatchEvents
@@ -64,7 +63,7 @@ private:
     Modules modules_;
     Worker worker_;
     Reloader reloader_;
-    std::vector<std::unique_ptr<Listener>> admin_;
+    std::unique_ptr<Listener> admin_local_, admin_tcp_;
     std::unique_ptr<Watcher> watcher_;
     std::unique_ptr<Signals> signals_;
     LoopTimer drain_delay_, watchdog_;

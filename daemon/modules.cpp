@@ -6,7 +6,9 @@
 
 namespace sluice {
 
-Modules::Modules() { modules_.push_back(std::make_unique<http1::Http1Module>(http_)); }
+Modules::Modules() : admin_(std::make_unique<http1::Http1Module>(admin_http_)) {
+    modules_.push_back(std::make_unique<http1::Http1Module>(http_));
+}
 
 // Configuration knows no protocol that is not in the list.
 ProtocolModule& Modules::of(config::Protocol protocol) const {

@@ -14,10 +14,13 @@ class Modules {
 public:
     Modules();
     ProtocolModule& of(config::Protocol protocol) const;
+    // HTTP for the admin API: its calls are no traffic, so they are not in the access log.
+    ProtocolModule& admin() const { return *admin_; }
     HttpServices& http() { return http_; }
 
 private:
-    HttpServices http_;
+    HttpServices http_, admin_http_;
+    std::unique_ptr<ProtocolModule> admin_;
     std::vector<std::unique_ptr<ProtocolModule>> modules_;
 };
 

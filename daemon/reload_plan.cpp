@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "core/http/router.h"
+#include "daemon/process.h"
 
 namespace sluice {
 
@@ -22,9 +23,9 @@ bool same_service(const config::ListenerConfig& a, const config::ListenerConfig&
     return a.protocol == b.protocol && a.pool == b.pool && a.routes == b.routes;
 }
 
-config::Diagnostic cannot_listen(const config::ListenerConfig& wanted, std::size_t index, const std::string& file, const Error& error) {
-    return {file, wanted.bind_where, "listeners[" + std::to_string(index) + "].bind",
-            "cannot listen on " + wanted.bind.text() + ": " + std::strerror(error.native)};
+config::Diagnostic cannot_listen(const config::BindAddress& bind, config::Position where, std::string key, const std::string& file,
+                                 const Error& error) {
+    return {file, where, std::move(key), "cannot listen on " + bind.text() + ": " + std::strerror(error.native)};
 }
 
 }  // namespace
@@ -56,6 +57,7 @@ config::Checked<ReloadPlan> ReloadPlan::prepare(RunningState running, config::Lo
     if (running.config) plan.changes_ = config::diff(*running.config, to.config, table);
     for (std::size_t i = 0; i < to.config.listeners.size(); ++i)
         plan.plan_listener(to.config.listeners[i], i, file, running, modules, sockets, table, problems);
+    plan.plan_admin(to.config.admin, running.config.get(), file, sockets, problems);
     if (!problems.empty()) return tl::unexpected(std::move(problems));
     plan.warnings_ = std::move(to.warnings);
     plan.config_ = std::make_shared<const config::Config>(std::move(to.config));
@@ -85,10 +87,25 @@ void ReloadPlan::plan_listener(const config::ListenerConfig& wanted, std::size_t
         } else if (auto socket = sockets.take(wanted.name, wanted.bind)) {
             step.socket = std::move(*socket);
         } else {
-            problems.push_back(cannot_listen(wanted, index, file, socket.error()));
+            problems.push_back(cannot_listen(wanted.bind, wanted.bind_where, "listeners[" + std::to_string(index) + "].bind", file, socket.error()));
         }
     }
     steps_.push_back(std::move(step));
+}
+
+void ReloadPlan::plan_admin(const config::AdminConfig& wanted, const config::Config* running, const std::string& file,
+                            SocketSource& sockets, config::Diagnostics& problems) {
+    const auto open = [&](const config::BindAddress& bind, const char* key) {
+        auto socket = sockets.take("admin", bind);
+        if (!socket) problems.push_back(cannot_listen(bind, {}, key, file, socket.error()));
+        return socket ? std::move(*socket) : Fd();
+    };
+    if (!running || running->admin.socket != wanted.socket)
+        admin_.local = open({.kind = config::BindAddress::Kind::unix_socket, .path = wanted.socket}, "admin.socket");
+    if (wanted.bind && (!running || running->admin.bind != wanted.bind)) admin_.tcp = open(*wanted.bind, "admin.bind");
+    if (!problems.empty()) return;
+    if (const Status shared = share_with_group(wanted.socket, wanted.group); !shared)
+        problems.push_back({file, {}, "admin.group", "cannot give " + wanted.socket + " to the group: " + std::strerror(shared.error().native)});
 }
 
 void ReloadPlan::commit(Worker& worker, Listener::Owner& owner) noexcept {

@@ -29,6 +29,11 @@ struct RunningState {
     std::vector<Running> listeners;
 };
 
+// Sockets for the admin API: those that are new or have moved.
+struct AdminSockets {
+    Fd local, tcp;
+};
+
 class ReloadPlan {
 public:
     // Errors carry the position of the key that asked for what could not be done.
@@ -41,6 +46,7 @@ public:
     const std::vector<config::Change>& changes() const { return changes_; }
     const std::shared_ptr<const config::Config>& config() const { return config_; }
     const config::Diagnostics& warnings() const { return warnings_; }
+    AdminSockets take_admin_sockets() { return std::move(admin_); }
 
 private:
     struct Step {
@@ -53,12 +59,15 @@ private:
 
     void plan_listener(const config::ListenerConfig& wanted, std::size_t index, const std::string& file, RunningState& running,
                        const Modules& modules, SocketSource& sockets, const config::SettingsTable& table, config::Diagnostics& problems);
+    void plan_admin(const config::AdminConfig& wanted, const config::Config* running, const std::string& file, SocketSource& sockets,
+                    config::Diagnostics& problems);
     void retire(Worker& worker);
 
     std::shared_ptr<const config::Config> config_;
     config::Diagnostics warnings_;
     std::vector<config::Change> changes_;
     std::vector<Step> steps_;
+    AdminSockets admin_;
     std::vector<std::string> handed_over_;  // addresses that another listener goes on with
 };
 

@@ -14,13 +14,6 @@ std::int64_t unix_ms() {
     return duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count();
 }
 
-config::Checked<ReloadPlan> prepare(const std::string& file, RunningState running, const Modules& modules, SocketSource& sockets,
-                                    const config::SettingsTable& table) {
-    auto loaded = config::load_file(file, table);
-    if (!loaded) return tl::unexpected(std::move(loaded.error()));
-    return ReloadPlan::prepare(std::move(running), std::move(*loaded), file, modules, sockets, table);
-}
-
 }  // namespace
 
 std::vector<std::string> texts_of(const config::Diagnostics& diagnostics) {
@@ -36,11 +29,20 @@ struct Reloader::Job {
     config::Checked<ReloadPlan> plan = tl::unexpected(config::Diagnostics{});
 };
 
-Reloader::Reloader(Worker& worker, const Modules& modules, std::string file, Target& target, const config::SettingsTable& table)
-    : worker_(worker), modules_(modules), file_(std::move(file)), target_(target), table_(table) {}
+Reloader::Reloader(Worker& worker, const Modules& modules, std::string file, std::string admin_socket, Target& target,
+                   const config::SettingsTable& table)
+    : worker_(worker), modules_(modules), file_(std::move(file)), admin_socket_(std::move(admin_socket)), target_(target), table_(table) {}
+
+// On any thread: what it uses of this object never changes, and the socket source is used by one reload at a time.
+config::Checked<ReloadPlan> Reloader::prepare(RunningState running) const {
+    auto loaded = config::load_file(file_, table_);
+    if (!loaded) return tl::unexpected(std::move(loaded.error()));
+    if (!admin_socket_.empty()) loaded->config.admin.socket = admin_socket_;
+    return ReloadPlan::prepare(std::move(running), std::move(*loaded), file_, modules_, worker_.sockets, table_);
+}
 
 config::Checked<void> Reloader::start() {
-    auto plan = prepare(file_, RunningState{}, modules_, worker_.sockets, table_);
+    auto plan = prepare(RunningState{});
     if (!plan) return tl::unexpected(std::move(plan.error()));
     commit(*plan);
     return {};
@@ -54,34 +56,40 @@ void Reloader::request(Done done) {
 void Reloader::run() {
     running_ = true;
     target_.on_reload_begins();
+    ++jobs_;
     auto job = std::make_shared<Job>();
     job->running = RunningState::of(worker_, config_);
     job->done = std::exchange(waiting_, {});
     in_background(
         worker_.loop,
-        [this, job] { job->plan = prepare(file_, std::move(job->running), modules_, worker_.sockets, table_); },
+        [this, job] { job->plan = prepare(std::move(job->running)); },
         [this, job] { finish(*job); });
 }
 
 void Reloader::finish(Job& job) {
-    const admin::ReloadOutcome outcome = outcome_of(job.plan);
+    --jobs_;
+    if (closed_) job.plan = tl::unexpected(config::Diagnostics{{file_, {}, "", "the daemon is stopping"}});
+    admin::ReloadOutcome outcome = outcome_of(job.plan);
     if (job.plan) commit(*job.plan);
-    last_ = std::make_unique<admin::ReloadOutcome>(outcome);
-    last_->revision = revision_;
+    outcome.revision = revision_;
+    // Who saves the file and then asks for a reload is still shown what the save has changed.
+    const bool nothing_new = outcome.ok && outcome.changes.empty() && last_ && last_->ok;
+    if (!nothing_new) last_ = std::make_unique<admin::ReloadOutcome>(outcome);
     running_ = false;
-    target_.on_reload_ended(*last_);
+    target_.on_reload_ended(outcome);
     for (const Done& done : job.done)
-        if (done) done(*last_);
+        if (done) done(outcome);
     if (!waiting_.empty() && !running_) run();
 }
 
 void Reloader::commit(ReloadPlan& plan) {
     const bool changed = !config_ || !plan.changes().empty();
     config_ = plan.config();
+    if (!first_) first_ = config_;
     warnings_ = texts_of(plan.warnings());
     if (changed) ++revision_;
     plan.commit(worker_, target_);
-    target_.apply(*config_);
+    target_.apply(*config_, plan.take_admin_sockets());
 }
 
 admin::ReloadOutcome Reloader::outcome_of(const config::Checked<ReloadPlan>& plan) const {
@@ -96,18 +104,22 @@ admin::ReloadOutcome Reloader::outcome_of(const config::Checked<ReloadPlan>& pla
 }
 
 void Reloader::plan(std::string yaml, std::string file_name, Done done) {
+    ++jobs_;
     auto outcome = std::make_shared<admin::ReloadOutcome>();
     in_background(
         worker_.loop,
-        [this, outcome, yaml = std::move(yaml), file_name = std::move(file_name), running = config_] {
-            auto loaded = config::load_text(yaml, file_name, table_);
+        [&table = table_, outcome, yaml = std::move(yaml), file_name = std::move(file_name), running = config_] {
+            auto loaded = config::load_text(yaml, file_name, table);
             outcome->ok = loaded.has_value();
             outcome->errors = loaded ? std::vector<std::string>{} : texts_of(loaded.error());
             if (!loaded) return;
             outcome->warnings = texts_of(loaded->warnings);
-            outcome->changes = config::diff(*running, loaded->config, table_);
+            outcome->changes = config::diff(*running, loaded->config, table);
         },
-        [outcome, done = std::move(done)] { done(*outcome); });
+        [this, outcome, done = std::move(done)] {
+            --jobs_;
+            done(*outcome);
+        });
 }
 
 }  // namespace sluice

@@ -22,16 +22,20 @@ public:
     public:
         virtual void on_reload_begins() = 0;
         // Settings outside the listeners take effect.
-        virtual void apply(const config::Config& config) = 0;
+        virtual void apply(const config::Config& config, AdminSockets sockets) = 0;
         virtual void on_reload_ended(const admin::ReloadOutcome& outcome) = 0;
 
     protected:
         ~Target() = default;
     };
 
-    Reloader(Worker& worker, const Modules& modules, std::string file, Target& target,
+    // admin_socket: instead of the file's; "" = the file's.
+    Reloader(Worker& worker, const Modules& modules, std::string file, std::string admin_socket, Target& target,
              const config::SettingsTable& table = config::builtin_settings());
 
+    // From now on nothing comes into force: requests, and one that is being prepared, end with an error.
+    void close() { closed_ = true; }
+    bool busy() const { return jobs_ > 0; }  // then it must not be destroyed
     // The first load, in the calling thread.
     config::Checked<void> start();
     void request(Done done);
@@ -39,7 +43,10 @@ public:
     void plan(std::string yaml, std::string file_name, Done done);
 
     const std::shared_ptr<const config::Config>& config() const { return config_; }
+    // Keys outside the listeners that wait for a restart of the daemon.
+    std::vector<config::PendingKey> pending_restart() const { return config::pending_restart(*first_, *config_, table_); }
     std::uint64_t revision() const { return revision_; }
+    // The last one that failed or changed something; null before the first.
     const admin::ReloadOutcome* last() const { return last_.get(); }
     const std::vector<std::string>& warnings() const { return warnings_; }
     const config::SettingsTable& table() const { return table_; }
@@ -48,21 +55,23 @@ public:
 private:
     struct Job;
     void run();
+    config::Checked<ReloadPlan> prepare(RunningState running) const;
     void finish(Job& job);
     void commit(ReloadPlan& plan);
     admin::ReloadOutcome outcome_of(const config::Checked<ReloadPlan>& plan) const;
 
     Worker& worker_;
     const Modules& modules_;
-    std::string file_;
+    std::string file_, admin_socket_;
     Target& target_;
     const config::SettingsTable& table_;
-    std::shared_ptr<const config::Config> config_;
+    std::shared_ptr<const config::Config> config_, first_;  // in force; that of the start
     std::uint64_t revision_ = 0;
     std::unique_ptr<admin::ReloadOutcome> last_;
     std::vector<std::string> warnings_;
     std::vector<Done> waiting_;
-    bool running_ = false;
+    int jobs_ = 0;  // in the background
+    bool running_ = false, closed_ = false;
 };
 
 // One text for each.

@@ -89,6 +89,17 @@ void ByteQueue::clear() {
     size_ = 0;
 }
 
+void ByteQueue::truncate(std::size_t size) {
+    Chunk* last = head_;
+    std::size_t seen = 0;
+    for (; last && seen + (last->end - last->begin) < size; last = last->next) seen += last->end - last->begin;
+    if (size == 0) return clear();
+    last->end = last->begin + static_cast<std::uint32_t>(size - seen);
+    while (last->next) pool_->put(std::exchange(last->next, last->next->next));
+    tail_ = last;
+    size_ = size;
+}
+
 std::span<iovec> ByteQueue::gather(std::span<iovec> vectors) const {
     std::size_t used = 0;
     for (Chunk* chunk = head_; chunk && used < vectors.size(); chunk = chunk->next)

@@ -59,6 +59,7 @@ public:
     void append(ByteQueue&& other);  // no copy; `other` is empty afterwards
     void append_number(std::uint64_t number);
     void clear();
+    void truncate(std::size_t size);  // keeps the first `size` bytes; size <= size()
 
     // Describes the first bytes for a gathering write; returns the used part of `vectors`.
     std::span<iovec> gather(std::span<iovec> vectors) const;

@@ -25,7 +25,7 @@ struct Exchange {
     std::uint64_t trace_id = 0;         // unique across listeners and generations
     std::uint64_t connection_id = 0;
     PeerAddress peer;
-    std::uint64_t began_us = 0, answered_us = 0, ended_us = 0;  // first byte in, first byte out, last byte out; 0 = not yet
+    std::uint64_t began_us = 0, ended_us = 0;                    // head received, answer complete; 0 = not yet
     std::uint64_t bytes_in = 0, bytes_out = 0;                  // of bodies
     Outcome outcome;
 };

@@ -10,9 +10,9 @@ class RespondHandler final : public AnswerHandler {
 public:
     explicit RespondHandler(const RespondTarget& target) : target_(target), rest_(target.body()) {}
 
-    void on_request(const RequestHead&, Stream& stream) override {
-        stream_ = &stream;
-        stream.send_head(target_.head(), rest_.empty() ? End::yes : End::no);
+    void on_request(const RequestHead&, Stream& stream) override { stream_ = &stream; }
+    void on_complete() override {
+        stream_->send_head(target_.head(), rest_.empty() ? End::yes : End::no);
         on_egress_resumed();
     }
 
@@ -39,16 +39,22 @@ public:
     explicit RedirectHandler(const config::RedirectAction& action) : action_(action) {}
 
     void on_request(const RequestHead& head, Stream& stream) override {
+        head_ = &head;
+        stream_ = &stream;
+    }
+    void on_complete() override {
         std::string location = action_.location;
-        replace_all(location, "{host}", head.host);
-        replace_all(location, "{path}", std::string(head.path) + std::string(head.query));
+        replace_all(location, "{host}", head_->host);
+        replace_all(location, "{path}", std::string(head_->path) + std::string(head_->query));
         ResponseHead answer{.status = static_cast<int>(action_.status), .content_length = 0};
         answer.headers.add("location", location);
-        stream.send_head(answer, End::yes);
+        stream_->send_head(answer, End::yes);
     }
 
 private:
     const config::RedirectAction& action_;
+    const RequestHead* head_ = nullptr;
+    Stream* stream_ = nullptr;
 };
 
 }  // namespace

@@ -27,12 +27,11 @@ private:
     config::RedirectAction action_;
 };
 
-// Ignores what comes from the client after the head.
+// Answers when the request is complete; its body is ignored.
 class AnswerHandler : public Handler {
 public:
     void on_body(Bytes) override {}
     void on_trailers(const HeaderMap&) override {}
-    void on_complete() override {}
     void on_abort(Error) override {}
     void on_egress_resumed() override {}
 };

@@ -83,6 +83,7 @@ void Connection::on_end() {
         if (transport_->pending_bytes() == 0) end();
         return;
     }
+    if (!session_) return close(Reason::peer_closed, CloseMode::abort);  // in the middle of its handshake
     {
         const Turn turn(in_turn_);
         session_->on_read_end();
@@ -141,7 +142,7 @@ void Connection::flush() {
     if (transport_->pending_bytes() > 0) start_progress();
     manager_.worker().pressure.watch();
     end_if_idle();
-    if (closing() && !half_closed_ && !dead_) begin_close();
+    if (closing() && !dead_ && (!half_closed_ || mode_ == CloseMode::flush)) begin_close();
 }
 
 // True if something was sent and there is room for more: who waited for room goes on at once, for a write that
@@ -187,20 +188,25 @@ void Connection::close_when_idle(Reason reason) {
         session_->close_when_idle(reason);
     }
     if (!in_turn_) flush();
+    rearm();
 }
 
 // A request whose last byte was readable before our FIN is answered, so an idle connection is read once more.
 void Connection::end_if_idle() {
-    if (wish_ == Reason::none || closing() || !session_->idle()) return;
+    if (wish_ == Reason::none || closing() || !session_->idle() || is_newcomer()) return;
     const Reason reason = std::exchange(wish_, Reason::none);
     std::array<char, 16 * 1024> buffer;
     if (const Bytes last = transport_->read_now(buffer); !last.empty()) receive(last);
     if (dead_ || closing()) return;
     wish_ = reason;
     if (!session_->idle()) return;
-    close(reason, CloseMode::flush);
+    // A request that crosses our FIN gets no RST, unless the place is needed at once.
+    close(reason, reason == Reason::shed ? CloseMode::flush : CloseMode::linger);
     begin_close();
 }
+
+// Somebody who has just connected is about to ask: a drain lets him, for a moment.
+bool Connection::is_newcomer() const { return wish_ == Reason::drain && bytes_in_ == 0 && now_ms() < created_ms_ + kNewcomerTime; }
 
 void Connection::end() {
     if (std::exchange(dead_, true)) return;
@@ -215,14 +221,14 @@ void Connection::end() {
 
 void Connection::enter(Phase phase) {
     if (dead_) return;
-    const bool moves = (phase_ == Phase::idle) != (phase == Phase::idle);
+    const bool was_idle = is_idle();
     const std::int64_t now = now_ms();
     // A request's time counts from its first byte, which ended the idle phase.
     if (phase_ == Phase::idle) request_since_ms_ = now;
     phase_ = phase;
     phase_since_ms_ = now;
-    if (moves) manager_.place(*this);
-    if (phase == Phase::body) start_progress();
+    if (was_idle != is_idle()) manager_.place(*this);
+    if (phase == Phase::body) watch_body();
     rearm();
 }
 
@@ -233,11 +239,17 @@ void Connection::rearm() {
 std::int64_t Connection::phase_deadline() const {
     const config::PoolSettings& pool = context()->pool;
     const auto after = [this](config::Millis time) { return time.count() > 0 ? phase_since_ms_ + time.count() : kNever; };
-    if (phase_ == Phase::drain) return mode_ == CloseMode::linger ? phase_since_ms_ + kLingerTime : kNever;
+    if (phase_ == Phase::drain) {
+        // The lingering time begins when all was sent; until then Progress watches. The refusal lane is not so patient.
+        const bool lingers = mode_ == CloseMode::linger && (in_refusal_lane() || transport_->pending_bytes() == 0);
+        return lingers ? phase_since_ms_ + kLingerTime : kNever;
+    }
     if (in_refusal_lane()) return created_ms_ + kRefusalTime;
     if (phase_ == Phase::handshake) return after(pool.handshake_timeout);
     if (phase_ == Phase::header) return after(pool.headers_timeout);
     if (phase_ != Phase::idle) return kNever;  // body and write: Progress watches
+    if (!session_->idle()) return kNever;      // a request waits until the peer has read earlier answers
+    if (wish_ == Reason::drain) return created_ms_ + kNewcomerTime;
     return after(requests_ == 0 ? pool.headers_timeout : pool.keep_alive_timeout);
 }
 
@@ -251,7 +263,9 @@ void Connection::phase_timed_out() {
     switch (phase_) {
         case Phase::drain: return end();
         case Phase::handshake: return close(Reason::handshake_timeout, CloseMode::abort);
-        case Phase::idle: return close_when_idle(requests_ == 0 ? Reason::headers_timeout : Reason::keep_alive_timeout);
+        case Phase::idle:
+            if (wish_ != Reason::none) return close_when_idle(wish_);
+            return close_when_idle(requests_ == 0 ? Reason::headers_timeout : Reason::keep_alive_timeout);
         default: break;
     }
     if (in_refusal_lane()) return close(refusal_, CloseMode::abort);
@@ -265,7 +279,8 @@ void Connection::phase_timed_out() {
 Progress::Sample Connection::sample() const {
     const std::uint64_t pending = transport_->pending_bytes();
     const bool body = phase_ == Phase::body;
-    return {now_ms(), bytes_in_, bytes_out_ - pending, body && paused_ == 0, body && paused_ != 0, pending > 0};
+    const std::uint64_t sent = bytes_out_ - pending - (pending > 0 ? transport_->in_kernel() : 0);
+    return {now_ms(), bytes_in_, sent, body && paused_ == 0, body && paused_ != 0, pending > 0};
 }
 
 void Connection::start_progress() {
@@ -273,6 +288,11 @@ void Connection::start_progress() {
     progress_ = std::make_unique<Progress>(sample(), request_since_ms_);
     progress_due_ms_ = now_ms() + Progress::interval(context()->pool);
     rearm();
+}
+
+void Connection::watch_body() {
+    if (progress_) progress_->begin_request(sample(), request_since_ms_);
+    else start_progress();
 }
 
 void Connection::check_progress(std::int64_t now_ms) {
@@ -295,7 +315,7 @@ void Connection::check_progress(std::int64_t now_ms) {
 
 Reason Connection::admit_request() {
     ++requests_;
-    if (refusal_ != Reason::none) return refusal_;
+    if (refusal_ != Reason::none || context()->always_admits) return refusal_;
     const bool full = chunks().budget().level() == MemoryBudget::Level::exhausted;
     return full ? Reason::memory : Reason::none;
 }

@@ -50,7 +50,8 @@ public:
     const PeerAddress& peer() const override { return peer_; }
     std::uint32_t requests() const override { return requests_; }
     Phase phase() const { return phase_; }
-    bool is_idle() const { return phase_ == Phase::idle; }
+    // Between two requests. One that has not asked yet is no idle one: it is about to.
+    bool is_idle() const { return phase_ == Phase::idle && requests_ > 0; }
     bool in_refusal_lane() const { return refusal_ != Reason::none; }
     Generation& generation() const { return generation_; }
     std::int64_t created_ms() const { return created_ms_; }
@@ -63,6 +64,7 @@ private:
     static constexpr int kRoundsPerTurn = 4;             // of writing, before others have their turn
     static constexpr std::int64_t kRefusalTime = 2000;   // ms in the refusal lane
     static constexpr std::int64_t kLingerTime = 2000;    // ms
+    static constexpr std::int64_t kNewcomerTime = 1000;  // ms
     static constexpr std::uint32_t kLingerBytes = 64 * 1024;
 
     // SessionHost
@@ -94,9 +96,11 @@ private:
     bool write_some();
     void begin_close();
     void end_if_idle();
+    bool is_newcomer() const;
     void end();
     void phase_timed_out();
     void start_progress();
+    void watch_body();
     void check_progress(std::int64_t now_ms);
     Progress::Sample sample() const;
     std::int64_t phase_deadline() const;

@@ -59,7 +59,7 @@ void ConnectionManager::add(std::unique_ptr<Transport> transport, const PeerAddr
 }
 
 Reason ConnectionManager::admit(const PeerAddress& peer, Ticket& slot) {
-    if (worker_.memory.level() == MemoryBudget::Level::exhausted) return Reason::memory;
+    if (worker_.memory.level() == MemoryBudget::Level::exhausted && !context()->always_admits) return Reason::memory;
     if (!client_has_room(peer)) return Reason::max_connections_per_client;
     auto decision = connections_.admit();
     const bool sheds = context()->pool.at_limit == config::AtLimit::shed_idle;
@@ -163,10 +163,14 @@ void ConnectionManager::restart(Ref<const ListenerContext> context) {
 
 void ConnectionManager::drain(std::int64_t timeout_ms) {
     announce(EventType::drain_started, Reason::drain, 0);
+    if (busy_.empty() && idle_.empty()) {
+        current_->drain(timeout_ms);
+        return events_.on_drained();
+    }
     std::vector<Generation*> all;  // those that empty leave generations_ meanwhile, and live until the end of the turn
     for (const auto& generation : generations_) all.push_back(generation.get());
-    for (Generation* generation : all) generation->drain(timeout_ms);
-    if (busy_.empty() && idle_.empty()) events_.on_drained();
+    // The current one first: from then on the last connection to end says so, whichever generation it is of.
+    for (auto generation = all.rbegin(); generation != all.rend(); ++generation) (*generation)->drain(timeout_ms);
 }
 
 void ConnectionManager::drop_empty_generations() {
@@ -214,6 +218,7 @@ void ConnectionManager::record_request(const Outcome& outcome) {
 void ConnectionManager::set_listening(bool listening) {
     const Health before = health();
     listening_ = listening;
+    announce(listening ? EventType::listener_started : EventType::listener_stopped, Reason::none, 0);
     if (before != health()) announce(EventType::health_changed, Reason::none, 0, to_string(health()));
 }
 

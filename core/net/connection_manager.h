@@ -63,6 +63,7 @@ public:
     PoolStats& stats() { return stats_; }
     Health health() const { return listening_ ? health_ : Health::unavailable; }
     void set_listening(bool listening);
+    bool listening() const { return listening_; }
     Worker& worker() { return worker_; }
 
     // The request may be refused by a limit; the ticket is the slot.

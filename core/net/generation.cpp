@@ -10,8 +10,10 @@ namespace sluice {
 
 void Generation::drain(std::int64_t timeout_ms) {
     const std::int64_t now = manager_.worker().loop.now_ms();
-    deadline_ms_ = std::min(deadline_ms_, now + timeout_ms);
-    reserve_ms_ = std::min<std::int64_t>(1000, timeout_ms / 10);
+    if (now + timeout_ms < deadline_ms_) {
+        deadline_ms_ = now + timeout_ms;
+        reserve_ms_ = std::min<std::int64_t>(1000, timeout_ms / 10);
+    }
     enter_due_steps(now);
 }
 

@@ -37,9 +37,9 @@ void Listener::rebind(Fd socket) {
     handed_over_ = false;
     socket_ = std::move(socket);
     address_ = Address::of_socket(socket_.get())->text();
-    stopped_ = false;
     watch();
-    manager_.set_listening(true);
+    if (stopped_ || !manager_.listening()) manager_.set_listening(true);
+    stopped_ = false;
 }
 
 void Listener::watch() {

@@ -29,6 +29,7 @@ struct ListenerContext : Counted {
     config::PoolSettings pool;  // in force: restart-class keys keep their value until the listener restarts
     ProtocolModule* module = nullptr;
     std::shared_ptr<const Router> router;
+    bool always_admits = false;  // also when memory is short: the admin API
 };
 
 }  // namespace sluice

@@ -21,6 +21,11 @@ Progress::Progress(const Sample& now, std::int64_t request_began_ms)
       moved_(now.sent),
       checked_at_(now.now_ms) {}
 
+void Progress::begin_request(const Sample& now, std::int64_t began_ms) {
+    in_ = {now.now_ms, now.received};
+    request_ = {began_ms, now.received};
+}
+
 std::int64_t Progress::interval(const config::PoolSettings& rules) {
     std::int64_t least = 4000;
     for (const auto limit : {rules.write_timeout, rules.min_data_rate_grace, rules.request_timeout})

@@ -14,7 +14,7 @@ public:
     // What the connection sees at the moment of a check. Counters are bytes since it was opened.
     struct Sample {
         std::int64_t now_ms;
-        std::uint64_t received, sent;  // sent: handed to the kernel
+        std::uint64_t received, sent;  // sent: taken by the peer
         bool receiving;                // a body is due, and we want to read it
         bool body_paused;              // a body is due, and we don't: its clocks stand still
         bool sending;                  // bytes wait for the peer
@@ -22,6 +22,8 @@ public:
 
     Progress(const Sample& now, std::int64_t request_began_ms);
 
+    // Another request on the same connection: its time and its rate are its own. What is being sent goes on.
+    void begin_request(const Sample& now, std::int64_t began_ms);
     // none while all is well, else the rule that was broken: write_timeout, min_data_rate or request_timeout.
     Reason check(const Sample& now, const config::PoolSettings& rules);
     // What min_data_rate broken on the sending side looks like to check(): there is nobody to answer.

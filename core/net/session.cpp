@@ -1,10 +1,15 @@
 #include "core/net/session.h"
 
+#include <algorithm>
+#include <iterator>
+
 namespace sluice {
 
-const char* to_string(Phase phase) {
-    static constexpr const char* kNames[] = {"handshake", "header", "body", "idle", "write", "drain"};
-    return kNames[static_cast<int>(phase)];
+namespace {
+constexpr const char* kNames[] = {"handshake", "header", "body", "idle", "write", "drain"};
 }
+
+const char* to_string(Phase phase) { return kNames[static_cast<int>(phase)]; }
+bool is_phase(std::string_view name) { return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames); }
 
 }  // namespace sluice

@@ -20,6 +20,7 @@ struct PeerAddress;
 // What a connection is doing; each phase has its own deadline.
 enum class Phase : std::uint8_t { handshake, header, body, idle, write, drain };
 const char* to_string(Phase phase);
+bool is_phase(std::string_view name);
 
 enum class CloseMode : std::uint8_t {
     abort,   // at once; unsent bytes are lost

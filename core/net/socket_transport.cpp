@@ -1,5 +1,7 @@
 #include "core/net/socket_transport.h"
 
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -175,6 +177,11 @@ void SocketTransport::on_written(int status) {
 
 std::size_t SocketTransport::pending_bytes() const {
     return queued_.size() + (in_flight_ ? uv_stream_get_write_queue_size(stream_.get()) : 0);
+}
+
+std::size_t SocketTransport::in_kernel() const {
+    int count = 0;
+    return ::ioctl(fd(), SIOCOUTQ, &count) == 0 ? static_cast<std::size_t>(count) : 0;
 }
 
 void SocketTransport::shutdown() {

@@ -25,6 +25,7 @@ public:
     Start start(TransportEvents& events) override;
     void write(ByteQueue&& bytes) override;
     std::size_t pending_bytes() const override;
+    std::size_t in_kernel() const override;
     void pause_read() override;
     void resume_read() override;
     void shutdown() override;

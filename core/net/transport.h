@@ -38,6 +38,8 @@ public:
     // Takes the bytes; sends them now if it can. Failures are told by on_error.
     virtual void write(ByteQueue&& bytes) = 0;
     virtual std::size_t pending_bytes() const = 0;  // taken, not yet handed to the kernel
+    // Handed to the kernel, not yet taken by the peer's; a system call, so for checks only.
+    virtual std::size_t in_kernel() const = 0;
     virtual void pause_read() = 0;
     virtual void resume_read() = 0;
     // Half-close once all that is pending was sent.

@@ -20,9 +20,9 @@ EventStream::EventStream(Call& call, std::uint64_t since, bool follow)
 }
 
 void EventStream::send() {
-    while (!ended_ && next_ < ring_.next_sequence())
-        if (call_.stream.send_body(Bytes(next_lines()), End::no) == Egress::full) return;
-    if (follow_ || ended_) return;
+    while (!full_ && !ended_ && next_ < ring_.next_sequence())
+        full_ = call_.stream.send_body(Bytes(next_lines()), End::no) == Egress::full;
+    if (full_ || follow_ || ended_) return;
     ended_ = true;
     call_.stream.send_body(Bytes(), End::yes);
 }

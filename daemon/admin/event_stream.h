@@ -10,18 +10,22 @@ class EventStream final : private EventFollower, private Task {
 public:
     EventStream(Call& call, std::uint64_t since, bool follow);
     ~EventStream() = default;
-    void send();  // as much as there is room for
+    void on_room() {
+        full_ = false;
+        send();
+    }
 
 private:
     void on_event() override { call_.control.worker().loop.schedule(*this); }
     void run() override { send(); }
+    void send();  // as much as there is room for
     std::string next_lines();
 
     Call& call_;
     EventRing& ring_;
     std::uint64_t next_;
     bool follow_;
-    bool ended_ = false;
+    bool full_ = false, ended_ = false;
 };
 
 }  // namespace sluice::admin

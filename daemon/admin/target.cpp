@@ -38,7 +38,7 @@ public:
     }
     void on_abort(Error) override { events_.reset(); }
     void on_egress_resumed() override {
-        if (events_) events_->send();
+        if (events_) events_->on_room();
     }
     void follow_events(std::uint64_t since, bool follow) { events_.emplace(*call_, since, follow); }
 
@@ -79,7 +79,9 @@ void show_listeners(AdminHandler&, Call& call) { call.answer(200, Json{{"listene
 void show_connections(AdminHandler&, Call& call) {
     const auto limit = number(call, "limit", 100);
     if (!limit) return call.refuse(400, "limit: a number was expected");
-    call.answer(200, connections_json(call.control.worker(), {call.parameter("listener"), call.parameter("state"), call.parameter("peer"), *limit}));
+    const std::string state = call.parameter("state");
+    if (!state.empty() && !is_phase(state)) return call.refuse(400, "state: no such state '" + state + "'");
+    call.answer(200, connections_json(call.control.worker(), {call.parameter("listener"), state, call.parameter("peer"), *limit}));
 }
 
 void kill_connection(AdminHandler&, Call& call) {

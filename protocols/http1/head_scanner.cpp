@@ -10,6 +10,7 @@ HeadScanner::Verdict HeadScanner::scan(Bytes text) {
             line_ = lf + 1;
             return Verdict::complete;
         }
+        if (line_ == 0) request_line_ = lf + 1;
         if (line_ > 0 && (line[0] == ' ' || line[0] == '\t' || line[0] == ':')) return Verdict::bad;
     }
     return Verdict::incomplete;

@@ -18,9 +18,11 @@ public:
     Verdict scan(Bytes text);
     std::size_t head_size() const { return line_; }      // with the empty line; after `complete`
     bool in_request_line() const { return line_ == 0; }  // its end was not seen yet
-    void reset() { line_ = 0; }
+    std::size_t request_line_size() const { return request_line_; }  // 0 while in it
+    void reset() { line_ = request_line_ = 0; }
 
 private:
+    std::size_t request_line_ = 0;
     std::size_t line_ = 0;  // where the line that is being looked at begins
 };
 

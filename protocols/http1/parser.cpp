@@ -27,22 +27,13 @@ struct RequestParser::Callbacks {
     }
 
     static int on_field(llhttp_t* llhttp, const char* at, std::size_t length) {
-        RequestParser& parser = of(llhttp);
-        if (!parser.in_body_) parser.name_ = extended(parser.name_, at, length);
-        else parser.trailer_name_.append(at, length);
-        return check_trailers(parser);
+        of(llhttp).name_ = extended(of(llhttp).name_, at, length);
+        return 0;
     }
 
     static int on_value(llhttp_t* llhttp, const char* at, std::size_t length) {
-        RequestParser& parser = of(llhttp);
-        if (!parser.in_body_) parser.value_ = extended(parser.value_, at, length);
-        else parser.trailer_value_.append(at, length);
-        return check_trailers(parser);
-    }
-
-    static int check_trailers(RequestParser& parser) {
-        const std::size_t bytes = parser.trailers_.bytes() + parser.trailer_name_.size() + parser.trailer_value_.size();
-        return parser.in_body_ && bytes > parser.max_trailers_ ? refuse(parser, Reason::header_too_large) : 0;
+        of(llhttp).value_ = extended(of(llhttp).value_, at, length);
+        return 0;
     }
 
     static int on_value_complete(llhttp_t* llhttp) {
@@ -65,12 +56,14 @@ struct RequestParser::Callbacks {
     static int on_extension(llhttp_t* llhttp, const char*, std::size_t length) {
         RequestParser& parser = of(llhttp);
         parser.extension_bytes_ += length;
-        return parser.extension_bytes_ > kMaxChunkLine ? refuse(parser, Reason::bad_request) : 0;
+        return parser.extension_bytes_ > kMaxExtensions ? refuse(parser, Reason::bad_request) : 0;
     }
 
+    // The trailer section is read as a whole, like the head.
     static int on_chunk_header(llhttp_t* llhttp) {
-        of(llhttp).extension_bytes_ = 0;
-        return 0;
+        if (llhttp->content_length > 0) return 0;
+        of(llhttp).in_trailers_ = true;
+        return HPE_PAUSED;
     }
 
     static int on_body(llhttp_t* llhttp, const char* at, std::size_t length) {
@@ -110,12 +103,12 @@ void RequestParser::reset() {
     head_.content_length.reset();
     head_.has_body = false;
     trailers_.clear();
-    trailer_name_.clear();
-    trailer_value_.clear();
+    trailer_text_.clear();
+    trailer_scanner_.reset();
     name_ = value_ = {};
     extension_bytes_ = 0;
     refusal_ = Reason::none;
-    in_body_ = complete_ = keep_alive_ = expects_continue_ = false;
+    in_body_ = in_trailers_ = complete_ = keep_alive_ = expects_continue_ = false;
 }
 
 Reason RequestParser::parse_head(Bytes head) {
@@ -142,20 +135,16 @@ Reason RequestParser::read_lines(Bytes text) {
 }
 
 Reason RequestParser::refusal_of(llhttp_errno_t error) const {
-    if (error == HPE_USER) return refusal_;
-    if (error == HPE_INVALID_METHOD) return Reason::not_implemented;
+    if (refusal_ != Reason::none) return refusal_;
+    // The second is how llhttp says that a method is not HTTP's.
+    if (error == HPE_INVALID_METHOD || (error == HPE_INVALID_CONSTANT && llhttp_.method >= HTTP_SOURCE)) return Reason::not_implemented;
     return error == HPE_INVALID_VERSION ? Reason::version_not_supported : Reason::bad_request;
 }
 
 void RequestParser::add_field() {
-    if (!in_body_) {
-        head_.headers.add_stored(name_, value_);
-        name_ = value_ = {};
-        return;
-    }
-    trailers_.add(trailer_name_, trailer_value_);
-    trailer_name_.clear();
-    trailer_value_.clear();
+    if (in_body_) trailers_.add(name_, value_);
+    else head_.headers.add_stored(name_, value_);
+    name_ = value_ = {};
 }
 
 // RFC 9112, 3.2: exactly one Host from HTTP/1.1 on, never two.
@@ -208,12 +197,28 @@ Reason RequestParser::read_target(std::string_view target) {
 }
 
 RequestParser::Fed RequestParser::feed_body(Bytes bytes, std::size_t max_trailers) {
-    max_trailers_ = max_trailers;
+    if (in_trailers_) return feed_trailers(bytes, max_trailers);
     const llhttp_errno_t error = llhttp_execute(&llhttp_, bytes.data(), bytes.size());
+    if (error != HPE_OK && !in_trailers_ && !complete_) return {0, refusal_of(error)};
+    if (complete_) sink_.on_body_end(trailers_);
     if (error == HPE_OK) return {bytes.size(), Reason::none};
-    if (!complete_) return {0, error == HPE_USER ? refusal_ : Reason::bad_request};
+    const auto consumed = static_cast<std::size_t>(llhttp_get_error_pos(&llhttp_) - bytes.data());
+    if (in_trailers_) llhttp_resume(&llhttp_);
+    return {consumed, Reason::none};
+}
+
+RequestParser::Fed RequestParser::feed_trailers(Bytes bytes, std::size_t max_trailers) {
+    const std::size_t before = trailer_text_.size();
+    trailer_text_.append(bytes.substr(0, max_trailers + 1 - std::min(before, max_trailers)));
+    const auto verdict = trailer_scanner_.scan(trailer_text_);
+    if (verdict == HeadScanner::Verdict::bad) return {0, Reason::bad_request};
+    if (verdict == HeadScanner::Verdict::incomplete)
+        return trailer_text_.size() > max_trailers ? Fed{0, Reason::header_too_large} : Fed{bytes.size(), Reason::none};
+    const std::size_t size = trailer_scanner_.head_size();
+    const llhttp_errno_t error = llhttp_execute(&llhttp_, trailer_text_.data(), size);
+    if (!complete_) return {0, refusal_of(error)};
     sink_.on_body_end(trailers_);
-    return {static_cast<std::size_t>(llhttp_get_error_pos(&llhttp_) - bytes.data()), Reason::none};
+    return {size - before, Reason::none};
 }
 
 }  // namespace sluice::http1

@@ -6,6 +6,7 @@
 
 #include "core/http/message.h"
 #include "core/net/reason.h"
+#include "protocols/http1/head_scanner.h"
 
 namespace sluice::http1 {
 
@@ -21,7 +22,7 @@ protected:
 class RequestParser {
 public:
     static constexpr std::size_t kMaxFields = 100;
-    static constexpr std::size_t kMaxChunkLine = 1024;  // bytes of extensions of one chunk
+    static constexpr std::size_t kMaxExtensions = 4096;  // bytes of chunk extensions of a request
 
     explicit RequestParser(BodySink& sink) : sink_(sink) {}
     RequestParser(const RequestParser&) = delete;
@@ -54,16 +55,18 @@ private:
     Reason read_target(std::string_view target);
     Reason refusal_of(llhttp_errno_t error) const;
     void add_field();
+    Fed feed_trailers(Bytes bytes, std::size_t max_trailers);
 
     BodySink& sink_;
     llhttp_t llhttp_;
     RequestHead head_;
     HeaderMap trailers_;
-    std::string trailer_name_, trailer_value_;
-    std::string_view name_, value_;  // the field that is being read, pieces of head_
-    std::size_t max_trailers_ = 0, extension_bytes_ = 0;
+    std::string trailer_text_;       // what came of the trailer section
+    HeadScanner trailer_scanner_;
+    std::string_view name_, value_;  // the field that is being read, pieces of head_ or trailer_text_
+    std::size_t extension_bytes_ = 0;
     Reason refusal_ = Reason::none;  // a callback's own
-    bool in_body_ = false, complete_ = false, keep_alive_ = false, expects_continue_ = false;
+    bool in_body_ = false, in_trailers_ = false, complete_ = false, keep_alive_ = false, expects_continue_ = false;
 };
 
 }  // namespace sluice::http1

@@ -99,7 +99,7 @@ std::size_t ServerSession::take_head(Bytes bytes) {
         return 0;
     }
     if (!complete) {
-        if (!std::exchange(in_head_, true)) host_.enter(Phase::header);
+        if (bytes != kLoneCr && !std::exchange(in_head_, true)) host_.enter(Phase::header);
         return 0;
     }
     in_head_ = false;
@@ -108,8 +108,9 @@ std::size_t ServerSession::take_head(Bytes bytes) {
 }
 
 Reason ServerSession::oversize(std::size_t received) const {
-    if (received <= host_.context()->pool.max_header_size) return Reason::none;
-    return scanner_.in_request_line() ? Reason::uri_too_long : Reason::header_too_large;
+    const std::size_t most = host_.context()->pool.max_header_size;
+    if (received <= most) return Reason::none;
+    return scanner_.in_request_line() || scanner_.request_line_size() > most ? Reason::uri_too_long : Reason::header_too_large;
 }
 
 void ServerSession::begin(Bytes head) {
@@ -137,7 +138,7 @@ void ServerSession::on_read_end() {
 // After the peer's FIN: whole requests are still answered, since it may have closed only its side; half ones end here.
 void ServerSession::finish_if_starved() {
     if (!read_ended_ || finished_) return;
-    const bool waits = !stream_ && input_ && !in_head_;
+    const bool waits = !stream_ && !idle() && !in_head_;
     if (waits || (stream_ && stream_->request_complete())) return;
     finish(Reason::peer_closed, stream_ ? CloseMode::abort : CloseMode::flush);
 }
@@ -148,6 +149,7 @@ Status ServerSession::on_write(ByteQueue& out) {
     settle();
     if (!stream_ && !finished_ && has_room()) consume_kept();
     finish_if_starved();
+    if (stream_) stream_->on_flushed();
     out.append(std::move(out_));
     return {};
 }

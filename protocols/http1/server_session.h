@@ -28,10 +28,13 @@ public:
     void on_timeout(Reason reason) override;
     void on_writable() override;
     void close_when_idle(Reason reason) override;
-    bool idle() const override { return !stream_ && !input_; }
+    bool idle() const override { return !stream_ && (!input_ || *input_ == kLoneCr); }
     std::size_t held_bytes() const override;
 
 private:
+    // Half an empty line before a request: no request has begun, so it must not give its sender more time.
+    static constexpr Bytes kLoneCr = "\r";
+
     // ServerStream::Owner
     ByteQueue& out() override { return out_; }
     SessionHost& host() override { return host_; }

@@ -78,7 +78,7 @@ void write_refusal(ByteQueue& out, HttpServices& services, std::int64_t now_ms, 
 Reason ServerStream::begin(Owner& owner, Bytes head) {
     owner_ = &owner;
     answer_ = Answer::none;
-    waits_for_room_ = ignores_body_ = false;
+    waits_for_room_ = ignores_body_ = unsent_ = false;
     body_refusal_ = Reason::none;
     SessionHost& host = owner.host();
     exchange_.config = host.context();
@@ -88,7 +88,7 @@ Reason ServerStream::begin(Owner& owner, Bytes head) {
     exchange_.peer = host.peer();
     exchange_.trace_id = host.manager().worker().next_trace_id++;
     exchange_.began_us = EventLoop::now_us();
-    exchange_.answered_us = exchange_.ended_us = exchange_.bytes_in = exchange_.bytes_out = 0;
+    exchange_.ended_us = exchange_.bytes_in = exchange_.bytes_out = 0;
     exchange_.outcome = {};
     charged_ = head.size();
     host.chunks().budget().charge(charged_);
@@ -140,7 +140,8 @@ void ServerStream::on_body_end(const HeaderMap& trailers) {
 // --- the answer ---
 
 bool ServerStream::refuse(Reason reason) {
-    if (answer_begun()) return false;
+    if (answer_begun() && !unsent_) return false;
+    if (answer_begun()) owner_->out().truncate(answer_at_);
     exchange_.outcome.status = status_of(reason);
     answer_ = Answer::complete;
     keeps_alive_ = false;
@@ -149,11 +150,12 @@ bool ServerStream::refuse(Reason reason) {
 }
 
 void ServerStream::send_head(const ResponseHead& head, End end) {
-    exchange_.answered_us = EventLoop::now_us();
     exchange_.outcome.status = head.status;
     const bool awaits_continue = parser_.expects_continue() && exchange_.bytes_in == 0 && !parser_.complete();
     keeps_alive_ = parser_.keep_alive() && !owner_->is_last() && !awaits_continue;
     choose_framing(head);
+    answer_at_ = owner_->out().size();
+    unsent_ = true;
     write_head(head);
     answer_ = Answer::body;
     if (end == End::yes) send_body(Bytes(), End::yes);

@@ -35,11 +35,13 @@ public:
     Reason begin(Owner& owner, Bytes head);
     // Finds the route and hands the request to its handler.
     void dispatch();
-    // Answers for us, instead of a handler; false if an answer has begun already.
+    // Answers for us, instead of a handler, also in place of what it has written and nobody has seen; false if an
+    // answer is on its way.
     bool refuse(Reason reason);
     // Body bytes; how many it took, or why the request is refused.
     RequestParser::Fed feed(Bytes bytes);
     void on_room();
+    void on_flushed() { unsent_ = false; }  // out() was handed to the transport
     // Ends the exchange: the handler goes, the books are closed. error: why it is not complete.
     void finish();
     void abort(Error error);
@@ -86,8 +88,10 @@ private:
     Answer answer_ = Answer::none;
     Framing framing_ = Framing::none;
     bool keeps_alive_ = false, bodiless_ = false, waits_for_room_ = false;
+    bool unsent_ = false;        // all of the answer so far still stands in out(), from answer_at_ on
     bool ignores_body_ = false;  // the answer is complete: the rest of the request is read and dropped
     Reason body_refusal_ = Reason::none;
+    std::size_t answer_at_ = 0;
     std::size_t charged_ = 0;  // bytes of the head, in the memory budget
 };
 

@@ -59,7 +59,7 @@ BAD = [
     ("empty_file", "", [(None, ())]),
     ("only_comments", "# nothing\n", [(None, ())]),
     ("no_listener", "listeners: []\n", [(None, ("listeners",))]),
-    ("two_actions", HEAD + "    routes:\n      - respond: {status: 200}\n        echo: {}\n", [(6, ("routes[0]",))]),
+    ("two_actions", HEAD + "    routes:\n      - respond: {status: 200}\n        echo: {}\n", [(7, ("routes[0]",))]),
     ("no_action", HEAD + "    routes:\n      - match: {path: /}\n", [(6, ("routes[0]",))]),
     ("path_without_slash", HEAD + "    routes:\n      - match: {path: a}\n        echo: {}\n", [(6, ("path",))]),
     ("both_paths", HEAD + "    routes:\n      - match: {path: /a, exact_path: /b}\n        echo: {}\n",

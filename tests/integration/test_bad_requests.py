@@ -28,7 +28,7 @@ BAD = [
     ("empty_length", 400, POST + b"Content-Length:\r\n\r\n"),
     ("overflowing_length", 400, POST + b"Content-Length: 99999999999999999999999\r\n\r\n"),
     ("te_on_1_0", 400, b"POST /echo HTTP/1.0\r\n" + HOST + TE + b"\r\n0\r\n\r\n"),
-    ("te_gzip", 501, POST + b"Transfer-Encoding: gzip\r\n\r\n"),
+    ("te_gzip", 400, POST + b"Transfer-Encoding: gzip\r\n\r\n"),
     ("te_gzip_chunked", 501, POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
     ("te_chunked_gzip", (400, 501), POST + b"Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n"),
     ("te_twice", (400, 501), POST + TE + TE + b"\r\n0\r\n\r\n"),
@@ -112,7 +112,8 @@ BAD = [
     ("too_many_fields", 431, b"GET / HTTP/1.1\r\n" + HOST + FIELDS_100 + b"One-More: x\r\n\r\n"),
     ("body_too_large", 413, POST + b"Content-Length: 65537\r\n\r\n" + b"x" * 65537),
     ("body_too_large_unsent", 413, POST + b"Content-Length: 1000000000\r\n\r\n"),
-    ("body_too_large_chunked", 413, POST + TE + b"\r\n" + chunked(*[b"x" * 8192] * 9)),
+    # Not to the echo: its answer is on its way by then, and can only be cut.
+    ("body_too_large_chunked", 413, POST.replace(b"/echo", b"/") + TE + b"\r\n" + chunked(*[b"x" * 8192] * 9)),
     ("body_too_large_expected", 413, POST + b"Content-Length: 65537\r\nExpect: 100-continue\r\n\r\n"),
 ]
 

@@ -242,7 +242,7 @@ def test_empty_lines_before_a_request_are_skipped(web, prefix):
 
 def test_whitespace_around_values(web):
     client = web.connect()
-    client.send(b"POST /echo HTTP/1.1\r\nHost:localhost\r\nContent-Length: \t 2 \t\r\nX-Empty:\r\n\r\nhi")
+    client.send(b"POST /echo HTTP/1.1\r\nHost:localhost\r\nContent-Length: \t 2  \r\nX-Empty:\r\nX-Tab: \ta\t\r\n\r\nhi")
     assert client.response().body == b"hi"
 
 

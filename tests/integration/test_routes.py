@@ -7,7 +7,7 @@ from support.http import request
 
 
 def named(name, **match):
-    return configs.respond(name, **match)
+    return {"match": match, "respond": {"body": name}}
 
 
 CONFIG = configs.config(configs.listener(routes=[
@@ -21,7 +21,7 @@ CONFIG = configs.config(configs.listener(routes=[
     named("header", path="/header", headers={"x-version": "2"}),
     named("any-header", path="/header", headers={"x-present": ""}),
     named("no-header", path="/header"),
-    named("encoded", path="/a b"),
+    named("encoded", path="/a%20b"),
     {"match": {"path": "/old"}, "redirect": {"status": 301, "location": "https://{host}{path}"}},
     {"match": {"path": "/moved"}, "redirect": {"location": "/new"}},
     {"match": {"path": "/teapot"}, "respond": {

@@ -30,3 +30,8 @@ BY_STATUS = {
 
 REJECTED_MAX = {"max_connections"}
 REJECTED_PER_CLIENT = {"max_connections_per_client"}
+
+
+def count(counters, reasons):
+    """How often any of the reasons stands in a status object's counters."""
+    return sum(counters.get(reason, 0) for reason in reasons)
