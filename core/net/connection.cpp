@@ -264,6 +264,7 @@ void Connection::phase_timed_out() {
         case Phase::drain: return end();
         case Phase::handshake: return close(Reason::handshake_timeout, CloseMode::abort);
         case Phase::idle:
+            if (transport_->pending_bytes() > 0) return enter(Phase::idle);  // its last answer is still on its way
             if (wish_ != Reason::none) return close_when_idle(wish_);
             return close_when_idle(requests_ == 0 ? Reason::headers_timeout : Reason::keep_alive_timeout);
         default: break;

@@ -96,7 +96,10 @@ bool Listener::accept_one() {
 bool Listener::make_room(int error) {
     if (error == EAGAIN || error == EWOULDBLOCK) return false;
     if (error == EINTR || error == ECONNABORTED) return true;
-    if (role_ == Role::admin && worker_.reserve.give_one()) return true;
+    if (role_ == Role::admin && worker_.reserve.give_one()) {
+        worker_.loop.timers().arm(*this, worker_.loop.now_ms() + kPause);  // to fill the reserve again
+        return true;
+    }
     if (worker_.shed_idle(16) > 0) worker_.loop.schedule(*this);  // their descriptors are free after this turn
     pause();
     return false;
@@ -105,7 +108,10 @@ bool Listener::make_room(int error) {
 void Listener::pause() {
     if (std::exchange(paused_, true)) return;
     uv_poll_stop(poll_.get());
-    worker_.loop.timers().arm(*this, worker_.loop.now_ms() + kPause);
+    const std::int64_t now = worker_.loop.now_ms();
+    worker_.loop.timers().arm(*this, now + kPause);
+    if (now < next_warning_ms_) return;
+    next_warning_ms_ = now + kWarningInterval;
     log::write(log::Level::warning, "no file descriptors left: accepting is paused", {{"LISTENER", name()}});
 }
 

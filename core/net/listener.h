@@ -46,6 +46,7 @@ public:
 private:
     static constexpr int kAcceptsPerTurn = 64;
     static constexpr std::int64_t kPause = 100;  // ms without accepting when descriptors ran out
+    static constexpr std::int64_t kWarningInterval = 10'000;  // ms
 
     void on_slot_freed() override;
     void on_drained() override;
@@ -68,6 +69,7 @@ private:
     Fd socket_;
     std::string address_;
     UvPtr<uv_poll_t> poll_;
+    std::int64_t next_warning_ms_ = 0;
     bool paused_ = false;
     bool stopped_ = false;
     bool handed_over_ = false;
