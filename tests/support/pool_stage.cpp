@@ -1,0 +1,44 @@
+#include "tests/support/pool_stage.h"
+
+#include <algorithm>
+
+namespace sluice::test {
+
+PoolStage::PoolStage(const config::PoolSettings& pool, std::uint64_t memory_limit) : worker(memory_limit) {
+    auto socket = worker.sockets.take("web", {.host = "127.0.0.1", .port = 0});
+    Listener::Owner& owner = *this;
+    worker.listeners.push_back(
+        std::make_unique<Listener>(worker, served.context(pool), std::move(*socket), Listener::Role::service, owner));
+}
+
+Peer& PoolStage::connect_later(std::uint8_t last) {
+    Peer& peer = peers.emplace_back(worker);
+    peer.delay_ready();
+    PeerAddress address;
+    address.family = AF_INET;
+    address.ip = {10, 0, 0, last};
+    pool().add(peer.make_transport(), address);
+    return peer;
+}
+
+Peer& PoolStage::connect(std::uint8_t last) {
+    Peer& peer = connect_later(last);
+    peer.become_ready();
+    turn();
+    return peer;
+}
+
+void PoolStage::turn(int count) {
+    while (count-- > 0) uv_run(worker.loop.raw(), UV_RUN_NOWAIT);
+}
+
+void PoolStage::pass(std::int64_t ms) {
+    constexpr std::int64_t kStep = 20;
+    for (; ms > 0; ms -= kStep) {
+        clock.pass(std::min(ms, kStep));
+        turn(1);
+    }
+    turn();
+}
+
+}  // namespace sluice::test
