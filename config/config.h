@@ -41,7 +41,7 @@ struct BindAddress {
 // The `pool:` of a listener. Times are milliseconds, 0 = off; sizes are bytes, 0 = no limit.
 struct PoolSettings {
     std::uint64_t max_connections = 10000;
-    std::uint64_t max_connections_per_client = 0;  // per IP address; 0 = off
+    std::uint64_t max_connections_per_client = 0;  // per IPv4 address or IPv6 /64; 0 = off
     Millis handshake_timeout = 10s;
     Millis keep_alive_timeout = 5s;
     Millis headers_timeout = 10s;

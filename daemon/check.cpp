@@ -1,15 +1,18 @@
 #include "daemon/check.h"
 
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 
 #include "config/loader.h"
 #include "core/net/address.h"
 #include "core/net/socket_source.h"
 #include "daemon/daemon.h"
+#include "daemon/process.h"
 
 namespace sluice {
 
@@ -33,6 +36,26 @@ config::Diagnostics try_addresses(const config::Config& config, const std::strin
     return problems;
 }
 
+// A unix socket is not tried, for trying would leave a file: only its directory is looked at.
+std::string cannot_create(const std::string& path) {
+    const auto directory = std::filesystem::absolute(path).parent_path();
+    return ::access(directory.c_str(), W_OK) == 0 ? "" : "cannot create " + path + ": " + std::strerror(errno);
+}
+
+config::Diagnostics try_names(const config::Config& config, const Options& options) {
+    config::Diagnostics problems;
+    const auto require = [&](const char* key, const std::string& problem) {
+        if (!problem.empty()) problems.push_back({options.config, {}, key, problem});
+    };
+    require("user", unknown_user(config.user));
+    require("admin.group", unknown_group(config.admin.group));
+    require("admin.socket", cannot_create(options.admin_socket.empty() ? config.admin.socket : options.admin_socket));
+    require("log.access.path", cannot_write(config.log.access.path));
+    for (const auto& listener : config.listeners)
+        if (listener.bind.kind == config::BindAddress::Kind::unix_socket) require("bind", cannot_create(listener.bind.path));
+    return problems;
+}
+
 void print(const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); }
 
 }  // namespace
@@ -42,6 +65,8 @@ int check(const Options& options) {
     config::Diagnostics problems = loaded ? config::Diagnostics{} : loaded.error();
     if (loaded && !daemon_answers(options.admin_socket.empty() ? loaded->config.admin.socket : options.admin_socket))
         problems = try_addresses(loaded->config, options.config);
+    if (loaded)
+        for (auto& problem : try_names(loaded->config, options)) problems.push_back(std::move(problem));
     for (const auto& problem : problems) print(problem.text());
     if (!problems.empty()) return 1;
     for (const auto& warning : loaded->warnings) print("warning: " + warning.text());

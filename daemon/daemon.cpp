@@ -14,6 +14,7 @@ namespace sluice {
 
 namespace {
 
+constexpr std::int64_t kWriteWait = 5000;  // ms that a reload waits for the writer of the file
 constexpr std::int64_t kAdminGrace = 500;  // ms for answers on the admin socket when all else has ended
 
 log::Level log_level(config::LogLevel level) {
@@ -45,6 +46,7 @@ Daemon::Daemon(Options options)
     : options_(std::move(options)),
       worker_(default_memory_limit()),
       reloader_(worker_, modules_, options_.config, options_.admin_socket, *this),
+      write_wait_(worker_.loop, [this] { reload_waiting(); }),
       drain_delay_(worker_.loop, [this] { stop_listeners(false); }),
       watchdog_(worker_.loop, [this] {
           service_.watchdog();
@@ -70,12 +72,14 @@ int Daemon::run() {
 }
 
 bool Daemon::start() {
+    watcher_ = std::make_unique<Watcher>(worker_.loop, options_.config, static_cast<WatchEvents&>(*this));  // before the file is read
     if (auto loaded = reloader_.start(); !loaded) return fail_start(texts_of(loaded.error()));
     const config::Config& config = *reloader_.config();
-    if (!config.user.empty())
+    if (!config.user.empty()) {
+        give_to_user(config.admin.socket, config.user);
         if (const Status status = become_user(config.user); !status) return fail_start({"user: cannot become " + config.user + ": " + std::strerror(status.error().native)});
+    }
     signals_ = std::make_unique<Signals>(worker_.loop, static_cast<SignalHandler&>(*this), std::initializer_list<int>{SIGTERM, SIGINT, SIGHUP});
-    watcher_ = std::make_unique<Watcher>(worker_.loop, options_.config, static_cast<WatchEvents&>(*this));
     for (const std::string& warning : status().warnings) log::write(log::Level::warning, warning);
     for (const auto& listener : worker_.listeners)
         log::write(log::Level::notice, "listening", {{"LISTENER", listener->name()}, {"ADDRESS", listener->address()}});
@@ -91,7 +95,9 @@ bool Daemon::fail_start(const std::vector<std::string>& problems) {
 
 // --- reload ---
 
-void Daemon::on_reload_begins() { service_.reloading(); }
+void Daemon::on_reload_begins() {
+    if (state_ == State::running) service_.reloading();
+}
 
 void Daemon::apply(const config::Config& config, AdminSockets sockets) {
     log::set_level(log_level(config.log.level));
@@ -134,7 +140,7 @@ void Daemon::on_reload_ended(const admin::ReloadOutcome& outcome) {
     } else {
         note(EventType::reloaded, fmt::format("revision {}, {} changes", outcome.revision, outcome.changes.size()));
     }
-    if (state_ == State::leaving) return leave_if_empty();
+    if (state_ != State::running) return leave_if_empty();
     service_.reloaded(outcome.ok ? serving_text() : "reload refused, serving revision " + std::to_string(outcome.revision));
 }
 
@@ -151,14 +157,30 @@ void Daemon::report_changes(const admin::ReloadOutcome& outcome) {
 
 void Daemon::note(EventType type, std::string detail) { worker_.events.add({.type = type, .detail = std::move(detail)}); }
 
-void Daemon::reload(Done done) { reloader_.request(std::move(done)); }
+// A file that somebody is writing is not read half: the reload waits for the end, though not for ever.
+void Daemon::reload(Done done) {
+    if (watcher_->being_written() && state_ == State::running) {
+        waiting_reloads_.push_back(std::move(done));
+        if (waiting_reloads_.size() == 1) write_wait_.start(kWriteWait);
+        return;
+    }
+    reloader_.request(std::move(done));
+}
+
+void Daemon::reload_waiting() {
+    for (Done& done : std::exchange(waiting_reloads_, {})) reloader_.request(std::move(done));
+}
+
 void Daemon::plan(std::string yaml, std::string file_name, Done done) {
     reloader_.plan(std::move(yaml), std::move(file_name), [this, done = std::move(done)](const admin::ReloadOutcome& outcome) {
         done(outcome);
         leave_if_empty();
     });
 }
-void Daemon::on_file_changed() { reload({}); }
+void Daemon::on_file_changed() {
+    reload_waiting();
+    if (state_ == State::running) reload({});
+}
 
 Status Daemon::restart(const std::string& name) {
     Listener* listener = worker_.find(name);
@@ -190,7 +212,11 @@ Status Daemon::drain(const std::string& name) {
 // --- stop ---
 
 void Daemon::on_signal(int number) {
-    if (number == SIGHUP) return reload({});
+    if (number == SIGHUP) {
+        log::reopen();
+        if (state_ == State::running) return reload({});
+        return log::write(log::Level::warning, "SIGHUP ignored: the daemon is stopping");
+    }
     if (state_ == State::running) return drain_all();
     log::write(log::Level::warning, "a second signal to stop: what is left is cut");
     stop_listeners(true);
@@ -202,7 +228,8 @@ void Daemon::drain_all() {
     reloader_.close();
     config::Millis longest = reloader_.config()->drain_delay;
     config::Millis drain{0};
-    for (const auto& listener : worker_.listeners) drain = std::max(drain, listener->pool().context()->pool.drain_timeout);
+    for (const auto* list : {&worker_.listeners, &worker_.retiring})
+        for (const auto& listener : *list) drain = std::max(drain, listener->pool().context()->pool.drain_timeout);
     longest += drain + config::Millis(5000);
     log::write(log::Level::notice, "stopping: draining");
     service_.stopping("draining", longest);
@@ -249,7 +276,8 @@ std::string Daemon::serving_text() const {
 admin::DaemonStatus Daemon::status() {
     admin::DaemonStatus status;
     status.uptime_ms = worker_.loop.now_ms() - started_ms_;
-    status.ready = state_ == State::running;
+    const auto listens = [](const auto& listener) { return listener->pool().listening(); };
+    status.ready = state_ == State::running && std::any_of(worker_.listeners.begin(), worker_.listeners.end(), listens);
     status.draining = state_ != State::running;
     status.revision = reloader_.revision();
     status.config_file = options_.config;

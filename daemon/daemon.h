@@ -35,7 +35,7 @@ private:
     void report_changes(const admin::ReloadOutcome& outcome);
     void note(EventType type, std::string detail);
 
-    void stop();
+    void reload_waiting();
     void stop_listeners(bool at_once);
     void leave_if_empty();
     std::string serving_text() const;
@@ -66,7 +66,8 @@ private:
     std::unique_ptr<Listener> admin_local_, admin_tcp_;
     std::unique_ptr<Watcher> watcher_;
     std::unique_ptr<Signals> signals_;
-    LoopTimer drain_delay_, watchdog_;
+    LoopTimer write_wait_, drain_delay_, watchdog_;
+    std::vector<Done> waiting_reloads_;  // until the file is written
     State state_ = State::running;
     std::int64_t started_ms_;
 };

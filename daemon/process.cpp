@@ -9,6 +9,9 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstring>
+
+#include "core/net/socket_source.h"
 
 namespace sluice {
 
@@ -40,13 +43,29 @@ void prepare_process() {
 std::uint64_t open_files_limit() { return files_limit().rlim_cur; }
 
 Status share_with_group(const std::string& path, const std::string& group) {
-    if (!group.empty()) {
-        const struct group* entry = getgrnam(group.c_str());
-        if (!entry) return fail(Errc::system, ENOENT);
-        if (chown(path.c_str(), static_cast<uid_t>(-1), entry->gr_gid) != 0) return fail(Errc::system, errno);
-    }
+    const struct group* entry = group.empty() ? nullptr : getgrnam(group.c_str());
+    if (!entry && !group.empty()) return fail(Errc::system, ENOENT);
+    if (chown(path.c_str(), static_cast<uid_t>(-1), entry ? entry->gr_gid : getegid()) != 0) return fail(Errc::system, errno);
     if (chmod(path.c_str(), 0660) != 0) return fail(Errc::system, errno);
     return {};
+}
+
+std::string unknown_user(const std::string& name) {
+    return name.empty() || getpwnam(name.c_str()) ? "" : "there is no user '" + name + "'";
+}
+
+std::string unknown_group(const std::string& name) {
+    return name.empty() || getgrnam(name.c_str()) ? "" : "there is no group '" + name + "'";
+}
+
+std::string cannot_write(const std::string& path) {
+    if (path.empty()) return "";
+    const Fd file(open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640));
+    return file ? "" : "cannot write to " + path + ": " + std::strerror(errno);
+}
+
+void give_to_user(const std::string& path, const std::string& name) {
+    if (const struct passwd* user = getpwnam(name.c_str())) (void)!chown(path.c_str(), user->pw_uid, static_cast<gid_t>(-1));
 }
 
 Status become_user(const std::string& name) {

@@ -14,8 +14,15 @@ namespace sluice {
 void prepare_process();
 std::uint64_t open_files_limit();
 
-// Gives the file to the group: mode 0660. "" = the group stays.
+// Gives the file to the group: mode 0660. "" = the group of the process.
 Status share_with_group(const std::string& path, const std::string& group);
+// What of the process itself would refuse the names: unknown user or group. "" if they are good.
+std::string unknown_user(const std::string& name);
+std::string unknown_group(const std::string& name);
+// Why the file cannot be appended to; "" if it can, or if there is no path. Creates it.
+std::string cannot_write(const std::string& path);
+// Gives the file to the user, so that he can remove and share it after become_user.
+void give_to_user(const std::string& path, const std::string& name);
 // Becomes the user for good. The error's native code says why not; ENOENT: there is no such user.
 Status become_user(const std::string& name);
 

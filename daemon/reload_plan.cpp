@@ -1,10 +1,13 @@
 #include "daemon/reload_plan.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
 
+#include "config/address.h"
 #include "core/http/router.h"
 #include "daemon/process.h"
 
@@ -17,6 +20,14 @@ const config::ListenerConfig* find(const config::Config* config, const std::stri
     const auto& all = config->listeners;
     const auto found = std::find_if(all.begin(), all.end(), [&](const auto& listener) { return listener.name == name; });
     return found == all.end() ? nullptr : &*found;
+}
+
+bool is_unix(const config::BindAddress& bind) { return bind.kind == config::BindAddress::Kind::unix_socket; }
+
+// The same port on a wildcard and on a single address: the kernel takes only one of them.
+bool clashes(const RunningState::Running& other, const config::BindAddress& bind) {
+    return !is_unix(bind) && other.bind.kind == bind.kind && other.bind.port == bind.port &&
+           (config::is_wildcard(bind) || config::is_wildcard(other.bind));
 }
 
 bool same_service(const config::ListenerConfig& a, const config::ListenerConfig& b) {
@@ -35,7 +46,7 @@ RunningState RunningState::of(Worker& worker, std::shared_ptr<const config::Conf
     for (const auto& listener : worker.listeners) {
         const bool stopped = listener->socket() < 0;
         Fd copy(stopped ? -1 : fcntl(listener->socket(), F_DUPFD_CLOEXEC, 3));
-        state.listeners.push_back({listener->name(), listener->pool().context()->pool, listener->address(), std::move(copy), stopped});
+        state.listeners.push_back({listener->name(), listener->pool().context()->pool, listener->address(), {}, std::move(copy), stopped});
     }
     return state;
 }
@@ -55,10 +66,20 @@ config::Checked<ReloadPlan> ReloadPlan::prepare(RunningState running, config::Lo
     ReloadPlan plan;
     config::Diagnostics problems;
     if (running.config) plan.changes_ = config::diff(*running.config, to.config, table);
+    for (RunningState::Running& listener : running.listeners) {
+        const config::ListenerConfig* before = find(running.config.get(), listener.name);
+        const config::ListenerConfig* after = find(&to.config, listener.name);
+        if (before) listener.bind = before->bind;
+        listener.leaves = !before || !after || after->bind != before->bind;
+    }
     for (std::size_t i = 0; i < to.config.listeners.size(); ++i)
         plan.plan_listener(to.config.listeners[i], i, file, running, modules, sockets, table, problems);
     plan.plan_admin(to.config.admin, running.config.get(), file, sockets, problems);
-    if (!problems.empty()) return tl::unexpected(std::move(problems));
+    plan.check_process(to.config, file, problems);
+    if (!problems.empty()) {
+        for (const std::string& path : plan.new_files_) ::unlink(path.c_str());
+        return tl::unexpected(std::move(problems));
+    }
     plan.warnings_ = std::move(to.warnings);
     plan.config_ = std::make_shared<const config::Config>(std::move(to.config));
     return plan;
@@ -78,49 +99,81 @@ void ReloadPlan::plan_listener(const config::ListenerConfig& wanted, std::size_t
     }
     const bool moves = !before || before->bind != wanted.bind;
     if (moves && !(exists && now->stopped)) {
-        // An address that one of ours gives up in this very reload is taken over with its socket and its queue.
-        const auto held = std::find_if(running.listeners.begin(), running.listeners.end(),
-                                       [&](const auto& l) { return l.socket && l.address == wanted.bind.text(); });
-        if (held != running.listeners.end()) {
-            handed_over_.push_back(held->address);
-            step.socket = std::move(held->socket);
-        } else if (auto socket = sockets.take(wanted.name, wanted.bind)) {
-            step.socket = std::move(*socket);
-        } else {
-            problems.push_back(cannot_listen(wanted.bind, wanted.bind_where, "listeners[" + std::to_string(index) + "].bind", file, socket.error()));
-        }
+        auto socket = take_socket(wanted, running, sockets);
+        if (socket) step.socket = std::move(*socket);
+        else problems.push_back(cannot_listen(wanted.bind, wanted.bind_where, "listeners[" + std::to_string(index) + "].bind", file, socket.error()));
     }
     steps_.push_back(std::move(step));
+}
+
+// An address that one of ours gives up in this very reload is taken over with its socket and its queue.
+Result<Fd> ReloadPlan::take_socket(const config::ListenerConfig& wanted, RunningState& running, SocketSource& sockets) {
+    for (RunningState::Running& other : running.listeners) {
+        if (!other.socket || !other.leaves) continue;
+        if (other.address == wanted.bind.text()) {
+            handed_over_.push_back(other.address);
+            return std::move(other.socket);
+        }
+        if (clashes(other, wanted.bind)) return SocketSource::take_beside(wanted.bind, other.socket.get());
+    }
+    auto socket = sockets.take(wanted.name, wanted.bind);
+    if (socket && is_unix(wanted.bind)) {
+        chmod(wanted.bind.path.c_str(), 0666);  // as with a port, who may connect is not for the file's mode to say
+        new_files_.push_back(wanted.bind.path);
+    }
+    return socket;
 }
 
 void ReloadPlan::plan_admin(const config::AdminConfig& wanted, const config::Config* running, const std::string& file,
                             SocketSource& sockets, config::Diagnostics& problems) {
     const auto open = [&](const config::BindAddress& bind, const char* key) {
         auto socket = sockets.take("admin", bind);
+        if (socket && is_unix(bind)) new_files_.push_back(bind.path);
         if (!socket) problems.push_back(cannot_listen(bind, {}, key, file, socket.error()));
         return socket ? std::move(*socket) : Fd();
     };
-    if (!running || running->admin.socket != wanted.socket)
-        admin_.local = open({.kind = config::BindAddress::Kind::unix_socket, .path = wanted.socket}, "admin.socket");
+    const bool opens = !running || running->admin.socket != wanted.socket || ::access(wanted.socket.c_str(), F_OK) != 0;
+    if (opens) admin_.local = open({.kind = config::BindAddress::Kind::unix_socket, .path = wanted.socket}, "admin.socket");
     if (wanted.bind && (!running || running->admin.bind != wanted.bind)) admin_.tcp = open(*wanted.bind, "admin.bind");
-    if (!problems.empty()) return;
+    if (!problems.empty() || (!opens && running->admin.group == wanted.group)) return;
     if (const Status shared = share_with_group(wanted.socket, wanted.group); !shared)
         problems.push_back({file, {}, "admin.group", "cannot give " + wanted.socket + " to the group: " + std::strerror(shared.error().native)});
+}
+
+// What the file names and the system must know.
+void ReloadPlan::check_process(const config::Config& wanted, const std::string& file, config::Diagnostics& problems) {
+    const auto require = [&](const char* key, const std::string& problem) {
+        if (!problem.empty()) problems.push_back({file, {}, key, problem});
+    };
+    require("user", unknown_user(wanted.user));
+    require("log.access.path", cannot_write(wanted.log.access.path));
 }
 
 void ReloadPlan::commit(Worker& worker, Listener::Owner& owner) noexcept {
     for (const auto& listener : worker.listeners)
         if (std::count(handed_over_.begin(), handed_over_.end(), listener->address()) > 0) listener->hand_over();
     for (Step& step : steps_) {
+        if (!step.exists && take_back(worker, step)) continue;
         if (!step.exists) {
             worker.listeners.push_back(std::make_unique<Listener>(worker, std::move(step.context), std::move(step.socket), Listener::Role::service, owner));
             continue;
         }
         Listener& listener = *worker.find(step.name);
         if (step.context) step.restart ? listener.restart(std::move(step.context)) : listener.update(std::move(step.context));
-        if (step.socket) listener.rebind(std::move(step.socket));
+        if (step.socket && listener.socket() >= 0) listener.rebind(std::move(step.socket));  // not if it was drained meanwhile
     }
     retire(worker);
+}
+
+// A listener that was removed and still drains comes back under its name, with its counters.
+bool ReloadPlan::take_back(Worker& worker, Step& step) {
+    const auto found = std::find_if(worker.retiring.begin(), worker.retiring.end(), [&](const auto& l) { return l->name() == step.name; });
+    if (found == worker.retiring.end()) return false;
+    (*found)->restart(std::move(step.context));
+    (*found)->rebind(std::move(step.socket));
+    worker.listeners.push_back(std::move(*found));
+    worker.retiring.erase(found);
+    return true;
 }
 
 void ReloadPlan::retire(Worker& worker) {

@@ -20,8 +20,10 @@ struct RunningState {
         std::string name;
         config::PoolSettings pool;  // in force
         std::string address;        // where it really listens
+        config::BindAddress bind;   // as configured
         Fd socket;                  // a duplicate: whoever takes over the address takes it
         bool stopped = false;       // drained by hand: only a restart brings it back
+        bool leaves = false;        // gives its address up in this reload
     };
     static RunningState of(Worker& worker, std::shared_ptr<const config::Config> config);
 
@@ -61,6 +63,9 @@ private:
                        const Modules& modules, SocketSource& sockets, const config::SettingsTable& table, config::Diagnostics& problems);
     void plan_admin(const config::AdminConfig& wanted, const config::Config* running, const std::string& file, SocketSource& sockets,
                     config::Diagnostics& problems);
+    Result<Fd> take_socket(const config::ListenerConfig& wanted, RunningState& running, SocketSource& sockets);
+    void check_process(const config::Config& wanted, const std::string& file, config::Diagnostics& problems);
+    bool take_back(Worker& worker, Step& step);
     void retire(Worker& worker);
 
     std::shared_ptr<const config::Config> config_;
@@ -68,6 +73,7 @@ private:
     std::vector<config::Change> changes_;
     std::vector<Step> steps_;
     AdminSockets admin_;
+    std::vector<std::string> new_files_;    // of unix sockets; removed again if the plan fails
     std::vector<std::string> handed_over_;  // addresses that another listener goes on with
 };
 

@@ -1,9 +1,11 @@
 #include "daemon/reloader.h"
 
 #include <chrono>
+#include <thread>
 #include <utility>
 
 #include "daemon/background.h"
+#include "daemon/watcher.h"
 
 namespace sluice {
 
@@ -12,6 +14,17 @@ namespace {
 std::int64_t unix_ms() {
     using namespace std::chrono;
     return duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count();
+}
+
+// A file that changes while it is read is read again.
+config::Checked<config::Loaded> load_stable(const std::string& file, const config::SettingsTable& table) {
+    constexpr int kTries = 20;
+    for (int left = kTries;; --left) {
+        const FileState before = FileState::of(file);
+        auto loaded = config::load_file(file, table);
+        if (left == 0 || before == FileState::of(file)) return loaded;
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    }
 }
 
 }  // namespace
@@ -35,7 +48,7 @@ Reloader::Reloader(Worker& worker, const Modules& modules, std::string file, std
 
 // On any thread: what it uses of this object never changes, and the socket source is used by one reload at a time.
 config::Checked<ReloadPlan> Reloader::prepare(RunningState running) const {
-    auto loaded = config::load_file(file_, table_);
+    auto loaded = load_stable(file_, table_);
     if (!loaded) return tl::unexpected(std::move(loaded.error()));
     if (!admin_socket_.empty()) loaded->config.admin.socket = admin_socket_;
     return ReloadPlan::prepare(std::move(running), std::move(*loaded), file_, modules_, worker_.sockets, table_);
@@ -108,11 +121,12 @@ void Reloader::plan(std::string yaml, std::string file_name, Done done) {
     auto outcome = std::make_shared<admin::ReloadOutcome>();
     in_background(
         worker_.loop,
-        [&table = table_, outcome, yaml = std::move(yaml), file_name = std::move(file_name), running = config_] {
+        [&table = table_, &admin_socket = admin_socket_, outcome, yaml = std::move(yaml), file_name = std::move(file_name), running = config_] {
             auto loaded = config::load_text(yaml, file_name, table);
             outcome->ok = loaded.has_value();
             outcome->errors = loaded ? std::vector<std::string>{} : texts_of(loaded.error());
             if (!loaded) return;
+            if (!admin_socket.empty()) loaded->config.admin.socket = admin_socket;
             outcome->warnings = texts_of(loaded->warnings);
             outcome->changes = config::diff(*running, loaded->config, table);
         },

@@ -5,8 +5,12 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <utility>
+
+#include "core/base/log.h"
 
 namespace sluice {
 
@@ -14,7 +18,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::uint32_t kEvents = IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_DELETE;
+constexpr std::uint32_t kEvents = IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_MOVE_SELF | IN_DELETE_SELF;
+bool is_symlink(const std::string& path) {
+    std::error_code none;
+    return fs::is_symlink(path, none);
+}
+
 constexpr int kMaxLinks = 40;  // as the kernel's own limit
 
 }  // namespace
@@ -28,22 +37,24 @@ Watcher::Watcher(EventLoop& loop, std::string path, WatchEvents& events)
     poll_.reset(poll);
     uv_poll_start(poll, UV_READABLE, [](uv_poll_t* p, int, int) { static_cast<Watcher*>(p->data)->read_events(); });
     watch_way();
-    seen_ = look();
+    seen_ = FileState::of(path_);
 }
 
-// Watches the directory of each name on the way to the file: of symlinks to directories as well as to files.
+// Watches every directory on the way to the file, for the next name on it: any of them may be replaced.
 void Watcher::watch_way() {
     names_.clear();
-    fs::path rest = fs::absolute(path_).lexically_normal(), so_far = "/";
+    last_name_ = {-1, {}};
+    std::error_code none;
+    fs::path rest = fs::absolute(path_, none).lexically_normal(), so_far = "/";
     rest = rest.relative_path();
     for (int links = 0; !rest.empty() && links < kMaxLinks;) {
         const fs::path name = *rest.begin();
         rest = rest.lexically_relative(name);
         if (rest == ".") rest.clear();
         const fs::path here = so_far / name;
-        std::error_code none;
         const bool is_link = fs::is_symlink(here, none);
-        if (is_link || rest.empty()) watch_directory(so_far, name);
+        const int watch = watch_directory(so_far, name);
+        if (rest.empty()) last_name_ = {watch, name};
         if (!is_link) {
             so_far = here;
             continue;
@@ -56,11 +67,14 @@ void Watcher::watch_way() {
     }
 }
 
-void Watcher::watch_directory(const std::string& directory, const std::string& name) {
+int Watcher::watch_directory(const std::string& directory, const std::string& name) {
     const int watch = inotify_add_watch(inotify_.get(), directory.c_str(), kEvents);
-    if (watch < 0) return;
+    if (watch < 0) {
+        if (errno != ENOENT) log::write(log::Level::warning, "cannot watch " + directory + " for changes", {{"ERROR", std::strerror(errno)}});
+        return -1;
+    }
     names_.emplace(watch, name);
-    last_name_ = {watch, name};
+    return watch;
 }
 
 void Watcher::read_events() {
@@ -75,7 +89,8 @@ void Watcher::read_events() {
     }
     if (!look_again || being_written_) return;
     watch_way();
-    if (const Fingerprint now = look(); std::exchange(seen_, now) != now) events_.on_file_changed();
+    const FileState now = FileState::of(path_);
+    if (std::exchange(seen_, now) != now) events_.on_file_changed();
 }
 
 // True if the file may have new content now.
@@ -84,6 +99,7 @@ bool Watcher::take(std::uint32_t mask, int watch, const std::string& name) {
         being_written_ = false;
         return true;
     }
+    if ((mask & (IN_MOVE_SELF | IN_DELETE_SELF)) != 0) return true;
     const auto [first, last] = names_.equal_range(watch);
     bool ours = false;
     for (auto entry = first; entry != last; ++entry) ours |= entry->second == name;
@@ -91,14 +107,14 @@ bool Watcher::take(std::uint32_t mask, int watch, const std::string& name) {
     if (last_name_ == std::pair(watch, name)) {
         if ((mask & IN_MODIFY) != 0) being_written_ = true;
         if ((mask & (IN_CLOSE_WRITE | IN_MOVED_TO | IN_DELETE)) != 0) being_written_ = false;
-        return (mask & (IN_CLOSE_WRITE | IN_MOVED_TO)) != 0 || ((mask & IN_CREATE) != 0 && fs::is_symlink(path_));
+        return (mask & (IN_CLOSE_WRITE | IN_MOVED_TO)) != 0 || ((mask & IN_CREATE) != 0 && is_symlink(path_));
     }
     return (mask & (IN_MOVED_TO | IN_CREATE)) != 0;
 }
 
-Watcher::Fingerprint Watcher::look() const {
+FileState FileState::of(const std::string& path) {
     struct stat info;
-    if (stat(path_.c_str(), &info) != 0) return {};
+    if (stat(path.c_str(), &info) != 0) return {};
     return {info.st_dev, info.st_ino, info.st_size, info.st_mtim.tv_sec * 1'000'000'000 + info.st_mtim.tv_nsec};
 }
 

@@ -13,6 +13,16 @@
 
 namespace sluice {
 
+// Which content a path leads to; the default is that of no file.
+struct FileState {
+    dev_t device = 0;
+    ino_t inode = 0;
+    off_t size = -1;
+    std::int64_t changed_ns = 0;
+    static FileState of(const std::string& path);
+    bool operator==(const FileState&) const = default;
+};
+
 class WatchEvents {
 public:
     virtual void on_file_changed() = 0;
@@ -25,21 +35,14 @@ class Watcher {
 public:
     Watcher(EventLoop& loop, std::string path, WatchEvents& events);
 
-private:
-    // Which content the path leads to.
-    struct Fingerprint {
-        dev_t device = 0;
-        ino_t inode = 0;
-        off_t size = -1;
-        std::int64_t changed_ns = 0;
-        bool operator==(const Fingerprint&) const = default;
-    };
+    // Somebody has begun to write the file and has not closed it yet.
+    bool being_written() const { return being_written_; }
 
+private:
     void read_events();
     bool take(std::uint32_t mask, int watch, const std::string& name);
     void watch_way();
-    void watch_directory(const std::string& directory, const std::string& name);
-    Fingerprint look() const;
+    int watch_directory(const std::string& directory, const std::string& name);
 
     std::string path_;
     WatchEvents& events_;
@@ -47,7 +50,7 @@ private:
     UvPtr<uv_poll_t> poll_;
     std::multimap<int, std::string> names_;  // watch descriptor and the names in that directory that matter
     std::pair<int, std::string> last_name_;  // the file itself, at the end of all links
-    Fingerprint seen_;
+    FileState seen_;
     bool being_written_ = false;
 };
 

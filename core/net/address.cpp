@@ -99,7 +99,7 @@ std::string PeerAddress::text() const {
 }
 
 std::size_t PeerHostHash::operator()(const PeerAddress& peer) const {
-    return std::hash<std::string_view>{}({reinterpret_cast<const char*>(peer.ip.data()), peer.ip.size()});
+    return std::hash<std::string_view>{}(peer.client());
 }
 
 }  // namespace sluice

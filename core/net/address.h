@@ -9,6 +9,7 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "config/config.h"
 #include "core/base/result.h"
@@ -41,14 +42,15 @@ struct PeerAddress {
     static PeerAddress of_unix_socket(int fd);  // the ip holds the peer's user and process id
     std::string host() const;  // "unix" for unix sockets
     std::string text() const;  // 127.0.0.1:1234, [::1]:1234, unix:uid=1000,pid=17
-    bool same_host(const PeerAddress& other) const { return family == other.family && ip == other.ip; }
+    // What limits count as one client: an IPv4 address, an IPv6 /64, a user of this machine.
+    std::string_view client() const { return {reinterpret_cast<const char*>(ip.data()), family == AF_INET6 ? 8u : 4u}; }
 };
 
 struct PeerHostHash {
     std::size_t operator()(const PeerAddress& peer) const;
 };
 struct PeerHostEqual {
-    bool operator()(const PeerAddress& a, const PeerAddress& b) const { return a.same_host(b); }
+    bool operator()(const PeerAddress& a, const PeerAddress& b) const { return a.family == b.family && a.client() == b.client(); }
 };
 
 }  // namespace sluice

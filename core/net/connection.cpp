@@ -42,8 +42,8 @@ std::int64_t Connection::now_ms() const { return manager_.worker().loop.now_ms()
 ChunkPool& Connection::chunks() { return manager_.worker().chunks; }
 
 void Connection::start() {
-    if (transport_->start(*this) == Start::ready) on_ready();
-    else enter(Phase::handshake);
+    if (transport_->start(*this) == Start::later) return enter(Phase::handshake);
+    on_ready();
 }
 
 void Connection::on_ready() {
@@ -79,6 +79,7 @@ void Connection::discard(std::size_t count) {
 
 void Connection::on_end() {
     if (dead_) return;
+    peer_ended_ = true;
     if (closing()) {
         if (transport_->pending_bytes() == 0) end();
         return;
@@ -96,7 +97,7 @@ void Connection::on_error(Error error) {
 }
 
 void Connection::pause_read(Pause reason) {
-    if (paused_ == 0) transport_->pause_read();
+    if (paused_ == 0 && !dead_) transport_->pause_read();
     paused_ |= static_cast<std::uint8_t>(reason);
 }
 
@@ -123,7 +124,7 @@ void Connection::on_writable() {
     if (dead_) return;
     if (half_closed_) {
         if (transport_->pending_bytes() > 0) return;
-        if (mode_ == CloseMode::flush) return end();
+        if (mode_ == CloseMode::flush || peer_ended_) return end();
         return enter(Phase::drain);  // the FIN is out: the linger time begins
     }
     if (!closing()) {
@@ -210,7 +211,7 @@ bool Connection::is_newcomer() const { return wish_ == Reason::drain && bytes_in
 
 void Connection::end() {
     if (std::exchange(dead_, true)) return;
-    transport_->pause_read();
+    transport_->close();
     static_cast<Task&>(*this).unlink();
     manager_.worker().loop.timers().disarm(*this);
     slot_.settle(Outcome{});

@@ -125,6 +125,7 @@ private:
     CloseMode mode_ = CloseMode::linger;
     std::uint8_t paused_ = 0;   // bits of Pause
     bool in_turn_ = false;      // a flush follows at the end of the call that is running
+    bool peer_ended_ = false;   // its FIN came
     bool half_closed_ = false;  // our FIN was ordered
     bool dead_ = false;
 };

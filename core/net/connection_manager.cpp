@@ -48,7 +48,9 @@ void ConnectionManager::add(int fd, const PeerAddress& peer) {
 
 void ConnectionManager::add(std::unique_ptr<Transport> transport, const PeerAddress& peer) {
     Ticket slot;
-    if (const Reason reason = admit(peer, slot); reason != Reason::none) return refuse(std::move(transport), peer, reason);
+    const Reason reason = admit(peer, slot);
+    if (std::exchange(limit_reached_, reason) != reason && reason != Reason::none) announce(EventType::limit_reached, reason, 0);
+    if (reason != Reason::none) return refuse(std::move(transport), peer, reason);
     ++stats_.accepted;
     stats_.connection_rate.add(worker_.loop.now_ms());
     if (context()->pool.max_connections_per_client > 0) ++clients_[peer];
@@ -68,8 +70,6 @@ Reason ConnectionManager::admit(const PeerAddress& peer, Ticket& slot) {
         decision = connections_.admit();
     }
     slot = std::move(decision.ticket);
-    if (slot) limit_announced_ = false;
-    else if (!std::exchange(limit_announced_, true)) announce(EventType::limit_reached, decision.reason, 0);
     return decision.reason;
 }
 

@@ -107,7 +107,7 @@ private:
     PoolStats stats_;
     Health health_ = Health::healthy;
     bool listening_ = false;
-    bool limit_announced_ = false;
+    Reason limit_reached_ = Reason::none;  // by the last that wanted in
 };
 
 }  // namespace sluice

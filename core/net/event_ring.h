@@ -49,7 +49,7 @@ protected:
 
 class EventRing {
 public:
-    static constexpr std::size_t kCapacity = 4096;
+    static constexpr std::size_t kCapacity = 1024;
 
     EventRing() : events_(kCapacity) {}
 

@@ -1,15 +1,30 @@
 #include "core/net/listener.h"
 
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <limits>
+#include <string_view>
 
 #include "core/base/log.h"
 #include "core/net/worker.h"
 
 namespace sluice {
+
+namespace {
+
+constexpr std::string_view kUnixPrefix = "unix:";
+
+// The inode of a unix socket's file; 0 for other addresses, and when there is none.
+std::uint64_t file_id(const std::string& address) {
+    struct stat info;
+    if (address.rfind(kUnixPrefix, 0) != 0 || lstat(address.c_str() + kUnixPrefix.size(), &info) != 0) return 0;
+    return info.st_ino;
+}
+
+}  // namespace
 
 const char* to_string(ListenerState state) {
     static constexpr const char* kNames[] = {"listening", "paused", "draining", "stopped"};
@@ -37,6 +52,7 @@ void Listener::rebind(Fd socket) {
     handed_over_ = false;
     socket_ = std::move(socket);
     address_ = Address::of_socket(socket_.get())->text();
+    file_id_ = file_id(address_);
     watch();
     if (stopped_ || !manager_.listening()) manager_.set_listening(true);
     stopped_ = false;
@@ -71,9 +87,9 @@ void Listener::stop(std::int64_t timeout_ms) {
     manager_.drain(timeout_ms);
 }
 
-// Only the path of a unix socket is left behind by closing it.
+// Only the path of a unix socket is left behind by closing it. Another process may have put its own there.
 void Listener::remove_socket_file() {
-    if (!handed_over_ && address_.rfind("unix:", 0) == 0) ::unlink(address_.c_str() + 5);
+    if (!handed_over_ && file_id_ != 0 && file_id_ == file_id(address_)) ::unlink(address_.c_str() + kUnixPrefix.size());
 }
 
 int Listener::accept_some(int most) {
@@ -95,12 +111,14 @@ bool Listener::accept_one() {
 // After a failed accept: true if another try is worth it.
 bool Listener::make_room(int error) {
     if (error == EAGAIN || error == EWOULDBLOCK) return false;
-    if (error == EINTR || error == ECONNABORTED) return true;
+    // Linux passes on what befell the connection in the queue (accept(2)): the next one may be well.
+    const bool short_of_means = error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+    if (!short_of_means) return error != EBADF && error != EINVAL;
     if (role_ == Role::admin && worker_.reserve.give_one()) {
         worker_.loop.timers().arm(*this, worker_.loop.now_ms() + kPause);  // to fill the reserve again
         return true;
     }
-    if (worker_.shed_idle(16) > 0) worker_.loop.schedule(*this);  // their descriptors are free after this turn
+    if (worker_.shed_idle(16) > 0) worker_.loop.schedule(*this);  // their descriptors are free now
     pause();
     return false;
 }

@@ -68,6 +68,7 @@ private:
     ConnectionManager manager_;
     Fd socket_;
     std::string address_;
+    std::uint64_t file_id_ = 0;  // of a unix socket's file: whose it is when we come to remove it
     UvPtr<uv_poll_t> poll_;
     std::int64_t next_warning_ms_ = 0;
     bool paused_ = false;

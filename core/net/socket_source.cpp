@@ -15,10 +15,9 @@ namespace {
 
 constexpr int kBacklog = 4096;  // the kernel takes the smaller of this and net.core.somaxconn
 
-void set_option(int fd, int level, int option) {
-    const int on = 1;
-    setsockopt(fd, level, option, &on, sizeof on);
-}
+void set_option(int fd, int level, int option, int value = 1) { setsockopt(fd, level, option, &value, sizeof value); }
+
+enum class Sharing { alone, with_sibling };
 
 // A socket file that nobody listens on is a leftover of a process that died.
 void remove_stale(const Address& address, const std::string& path) {
@@ -28,7 +27,7 @@ void remove_stale(const Address& address, const std::string& path) {
     if (connect(probe.get(), address.raw(), address.length()) != 0 && errno == ECONNREFUSED) unlink(path.c_str());
 }
 
-Result<Fd> open_socket(const Address& address, const config::BindAddress& bind) {
+Result<Fd> open_socket(const Address& address, const config::BindAddress& bind, Sharing sharing) {
     Fd fd(socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!fd) return fail(Errc::system, errno);
     if (address.family() == AF_UNIX) {
@@ -37,6 +36,7 @@ Result<Fd> open_socket(const Address& address, const config::BindAddress& bind) 
         set_option(fd.get(), SOL_SOCKET, SO_REUSEADDR);
         set_option(fd.get(), IPPROTO_TCP, TCP_NODELAY);  // accepted sockets inherit it
         if (address.family() == AF_INET6) set_option(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY);
+        if (sharing == Sharing::with_sibling) set_option(fd.get(), SOL_SOCKET, SO_REUSEPORT);
     }
     if (::bind(fd.get(), address.raw(), address.length()) != 0) return fail(Errc::address, errno);
     if (listen(fd.get(), kBacklog) != 0) return fail(Errc::address, errno);
@@ -62,7 +62,18 @@ Result<Fd> SocketSource::take(const std::string& name, const config::BindAddress
         offers_.erase(offer);
         return fd;
     }
-    return open_socket(*wanted, bind);
+    return open_socket(*wanted, bind, Sharing::alone);
+}
+
+// The kernel looks at SO_REUSEPORT of both when it binds, and not afterwards.
+Result<Fd> SocketSource::take_beside(const config::BindAddress& bind, int leaving) {
+    const auto wanted = Address::from(bind);
+    if (!wanted) return tl::unexpected(wanted.error());
+    set_option(leaving, SOL_SOCKET, SO_REUSEPORT);
+    auto fd = open_socket(*wanted, bind, Sharing::with_sibling);
+    set_option(leaving, SOL_SOCKET, SO_REUSEPORT, 0);
+    if (fd) set_option(fd->get(), SOL_SOCKET, SO_REUSEPORT, 0);
+    return fd;
 }
 
 }  // namespace sluice

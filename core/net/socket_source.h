@@ -39,6 +39,8 @@ public:
 
     // A listening, non-blocking, close-on-exec socket. The error's native code says why there is none (EADDRINUSE).
     Result<Fd> take(const std::string& name, const config::BindAddress& bind);
+    // The same beside a socket of ours that will be closed: one on a wildcard and one on a single address clash.
+    static Result<Fd> take_beside(const config::BindAddress& bind, int leaving);
 
 private:
     std::multimap<std::string, Fd> offers_;

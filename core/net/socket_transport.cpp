@@ -54,8 +54,14 @@ Result<std::unique_ptr<Transport>> SocketTransport::adopt(EventLoop& loop, Chunk
     return std::unique_ptr<Transport>(new SocketTransport(loop, chunks, std::move(*stream)));
 }
 
-SocketTransport::~SocketTransport() {
+SocketTransport::~SocketTransport() { close(); }
+
+void SocketTransport::close() {
     if (in_flight_) in_flight_->transport = nullptr;
+    in_flight_ = nullptr;
+    queued_.clear();
+    unlink();
+    stream_.reset();
 }
 
 Start SocketTransport::start(TransportEvents& events) {
@@ -180,6 +186,7 @@ std::size_t SocketTransport::pending_bytes() const {
 }
 
 std::size_t SocketTransport::in_kernel() const {
+    if (stream_->type == UV_NAMED_PIPE) return 0;  // there the kernel counts its own overhead, not bytes
     int count = 0;
     return ::ioctl(fd(), SIOCOUTQ, &count) == 0 ? static_cast<std::size_t>(count) : 0;
 }

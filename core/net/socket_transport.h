@@ -29,6 +29,7 @@ public:
     void pause_read() override;
     void resume_read() override;
     void shutdown() override;
+    void close() override;
     Bytes read_now(std::span<char> buffer) override;
 
 private:

@@ -44,6 +44,9 @@ public:
     virtual void resume_read() = 0;
     // Half-close once all that is pending was sent.
     virtual void shutdown() = 0;
+    // Ends the stream now, as the destructor does: for an owner that lives until the end of the turn. (A socket that is
+    // closed while the caches still know it costs a tenth less than one closed later.) Nothing may be called after it.
+    virtual void close() = 0;
     // What can be read at this moment, without waiting; empty if nothing. Borrowed from `buffer`.
     virtual Bytes read_now(std::span<char> buffer) = 0;
 };

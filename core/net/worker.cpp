@@ -29,11 +29,10 @@ void PressureRelief::watch() {
 
 void PressureRelief::on_timer(std::int64_t now_ms) {
     active_ = worker_.memory.level() != MemoryBudget::Level::normal;
-    std::uint64_t active = 1;
-    for (const auto& listener : worker_.listeners) active += listener->pool().active();
-    const std::uint64_t share = active_ ? std::max(kLeastShare, worker_.memory.used() / active) : ~std::uint64_t{0};
-    for (const auto& listener : worker_.listeners)
-        listener->pool().for_each([share](Connection& connection) { connection.relieve_memory(share); });
+    const std::uint64_t share = fair_share();
+    for (const auto* list : {&worker_.listeners, &worker_.retiring})
+        for (const auto& listener : *list)
+            listener->pool().for_each([share](Connection& connection) { connection.relieve_memory(share); });
     if (active_) worker_.loop.timers().arm(*this, now_ms + kInterval);
 }
 
@@ -44,6 +43,16 @@ void Housekeeping::connection_ended() {
 void Housekeeping::on_timer(std::int64_t) {
     ended_ = 0;
     malloc_trim(0);
+}
+
+// What a connection may hold and still be read: all, the average, or nothing.
+std::uint64_t PressureRelief::fair_share() const {
+    if (worker_.memory.level() == MemoryBudget::Level::normal) return ~std::uint64_t{0};
+    if (worker_.memory.level() == MemoryBudget::Level::exhausted) return 0;
+    std::uint64_t active = 1;
+    for (const auto* list : {&worker_.listeners, &worker_.retiring})
+        for (const auto& listener : *list) active += listener->pool().active();
+    return std::max(kLeastShare, worker_.memory.used() / active);
 }
 
 std::size_t Worker::shed_idle(std::size_t count) {

@@ -37,7 +37,8 @@ public:
 
 private:
     static constexpr std::int64_t kInterval = 100;       // ms
-    static constexpr std::uint64_t kLeastShare = 64 * 1024;
+    static constexpr std::uint64_t kLeastShare = ChunkPool::kChunkSize;
+    std::uint64_t fair_share() const;
     void on_timer(std::int64_t now_ms) override;
     Worker& worker_;
     bool active_ = false;

@@ -74,7 +74,7 @@ std::vector<config::PendingKey> pending_of(Control& control, const DaemonStatus&
 bool passes(const ConnectionFilter& filter, const Listener& listener, const Connection& connection) {
     return (filter.listener.empty() || filter.listener == listener.name()) &&
            (filter.state.empty() || filter.state == to_string(connection.phase())) &&
-           connection.peer().text().rfind(filter.peer, 0) == 0;
+           (filter.peer.empty() || filter.peer == connection.peer().host() || filter.peer == connection.peer().text());
 }
 
 Json connection_json(const Listener& listener, const Connection& connection, std::int64_t now_ms) {

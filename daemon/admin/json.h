@@ -11,7 +11,7 @@ namespace sluice::admin {
 using Json = nlohmann::ordered_json;
 
 struct ConnectionFilter {
-    std::string listener, state, peer;  // "" = any; peer is a prefix
+    std::string listener, state, peer;  // "" = any; peer: an address, with or without port
     std::size_t limit = 100;
 };
 

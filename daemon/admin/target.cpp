@@ -1,10 +1,10 @@
 #include "daemon/admin/target.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "config/print.h"
 #include "core/base/log.h"
+#include "core/base/units.h"
 #include "core/http/exchange.h"
 #include "daemon/admin/call.h"
 #include "daemon/admin/event_stream.h"
@@ -52,14 +52,12 @@ private:
     const Endpoint* endpoint_ = nullptr;
 };
 
-// False and `otherwise` unchanged when the parameter is there and no number.
+// Nothing when the parameter is there and no number.
 std::optional<std::uint64_t> number(const Call& call, std::string_view name, std::uint64_t otherwise) {
     const std::string text = call.parameter(name);
     if (text.empty()) return otherwise;
-    std::uint64_t value = 0;
-    const auto end = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (end.ec != std::errc() || end.ptr != text.data() + text.size()) return std::nullopt;
-    return value;
+    const auto value = parse_number(text);
+    return value ? std::optional(*value) : std::nullopt;
 }
 
 void answer_status(Call& call, const Status& status, const std::string& what, const Json& good) {
@@ -85,8 +83,7 @@ void show_connections(AdminHandler&, Call& call) {
 }
 
 void kill_connection(AdminHandler&, Call& call) {
-    std::uint64_t id = 0;
-    std::from_chars(call.rest_of_path.data(), call.rest_of_path.data() + call.rest_of_path.size(), id);
+    const std::uint64_t id = parse_number(call.rest_of_path).value_or(0);  // no connection has 0
     Worker& worker = call.control.worker();
     for (const auto* list : {&worker.listeners, &worker.retiring})
         for (const auto& listener : *list)
@@ -120,6 +117,7 @@ void restart(AdminHandler&, Call& call) {
 
 void drain(AdminHandler&, Call& call) {
     const std::string name = call.parameter("listener");
+    if (!call.head.query.empty() && name.empty()) return call.refuse(400, "listener: a name was expected");
     if (!name.empty()) return answer_status(call, call.control.drain(name), name, {{"ok", true}});
     call.answer(200, Json{{"ok", true}});
     call.control.drain_all();

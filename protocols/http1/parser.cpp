@@ -100,6 +100,8 @@ void RequestParser::reset() {
     llhttp_init(&llhttp_, HTTP_REQUEST, &Callbacks::settings());
     llhttp_.data = this;
     head_.headers.clear();
+    head_.method = head_.path = head_.query = head_.host = {};  // views of the text before
+    head_.version = HttpVersion::http11;
     head_.content_length.reset();
     head_.has_body = false;
     trailers_.clear();
@@ -142,15 +144,19 @@ Reason RequestParser::refusal_of(llhttp_errno_t error) const {
 }
 
 void RequestParser::add_field() {
-    if (in_body_) trailers_.add(name_, value_);
-    else head_.headers.add_stored(name_, value_);
+    // RFC 9110, 6.5.1: what frames or routes a message is no trailer.
+    const bool frames = iequals(name_, "content-length") || iequals(name_, "transfer-encoding") || iequals(name_, "host");
+    if (in_body_ && !frames) trailers_.add(name_, value_);
+    if (!in_body_) head_.headers.add_stored(name_, value_);
     name_ = value_ = {};
 }
 
 // RFC 9112, 3.2: exactly one Host from HTTP/1.1 on, never two.
 Reason RequestParser::check_fields() {
     const std::size_t hosts = head_.headers.count("host");
+    const std::string_view host = head_.headers.get("host");
     if (hosts > 1 || (hosts == 0 && head_.version == HttpVersion::http11)) return Reason::bad_request;
+    if (!normalise_host(const_cast<char*>(host.data()), host.size())) return Reason::bad_request;
     const std::string_view expectation = head_.headers.get("expect");
     if (!expectation.empty() && head_.version == HttpVersion::http11) {
         if (!iequals(expectation, "100-continue")) return Reason::expectation_failed;

@@ -42,7 +42,10 @@ public:
     bool complete() const { return complete_; }
     bool keep_alive() const { return keep_alive_; }               // what the client asked for
     bool expects_continue() const { return expects_continue_; }   // RFC 9110, 10.1.1
-    std::size_t held_bytes() const { return head_.headers.capacity(); }
+    // Of head and trailers, for the memory bound.
+    std::size_t held_bytes() const {
+        return head_.headers.capacity() + head_.path_buffer.capacity() + trailers_.capacity() + trailer_text_.capacity();
+    }
 
 private:
     struct Callbacks;

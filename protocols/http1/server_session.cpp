@@ -52,19 +52,26 @@ Status ServerSession::on_read(Bytes bytes) {
 
 void ServerSession::consume_kept() {
     if (!input_ || consuming_) return;
-    const std::unique_ptr<std::string> input = std::move(input_);
-    host_.chunks().budget().release(input->size());
-    keep(Bytes(*input).substr(consume(*input)));
+    std::unique_ptr<std::string> input = std::move(input_);
+    const std::size_t size = input->size(), taken = consume(*input);
+    if (taken == 0 && !finished_) input_ = std::move(input);  // half a head: it grows where it is
+    else host_.chunks().budget().release(size);
+    if (input_) pause_while_waiting();
+    else keep(Bytes(*input).substr(taken));
 }
 
-// What is not taken yet. While a whole request waits for its turn nothing more is read.
+// What is not taken yet.
 void ServerSession::keep(Bytes rest) {
-    const bool waits = !rest.empty() && !finished_;
-    if (waits) {
+    if (!rest.empty() && !finished_) {
         host_.chunks().budget().charge(rest.size());
         input_ = std::make_unique<std::string>(rest);
     }
-    if (waits && (stream_ || !has_room())) host_.pause_read(Pause::pipeline);
+    pause_while_waiting();
+}
+
+// While a whole request waits for its turn nothing more is read.
+void ServerSession::pause_while_waiting() {
+    if (input_ && (stream_ || !has_room())) host_.pause_read(Pause::pipeline);
     else host_.resume_read(Pause::pipeline);
 }
 
@@ -75,9 +82,10 @@ std::size_t ServerSession::consume(Bytes bytes) {
     while (taken < bytes.size() && !finished_) {
         const Bytes rest = bytes.substr(taken);
         const std::size_t step = stream_ ? take_body(rest) : take_head(rest);
+        taken += step;
+        more_input_ = taken < bytes.size();
         settle();
         if (step == 0) break;
-        taken += step;
     }
     consuming_ = false;
     return taken;
@@ -87,7 +95,6 @@ std::size_t ServerSession::take_head(Bytes bytes) {
     if (!in_head_) scanner_.reset();
     // RFC 9112, 2.2: empty lines before a request are skipped.
     if (scanner_.in_request_line() && bytes.starts_with("\r\n")) {
-        if (std::exchange(in_head_, false)) host_.enter(Phase::idle);
         return 2;
     }
     if (!in_head_ && !has_room()) return 0;
@@ -181,7 +188,10 @@ void ServerSession::end_exchange() {
     if (keeps_alive) return host_.enter(Phase::idle);  // a wish to close is for the host, which reads once more
     const Reason last = last_reason();
     // Unread input would make the kernel answer with RST, which destroys our answer.
-    finish(last == Reason::none ? Reason::completed : last, whole && !input_ ? CloseMode::flush : CloseMode::linger);
+    // Whoever asked us to close sends no more, but for what came with the request; for shed the place is needed at once.
+    const bool may_cut = last == Reason::none || last == Reason::shed;
+    const bool nothing_left = may_cut && whole && !more_input_ && !input_;
+    finish(last == Reason::none ? Reason::completed : last, nothing_left ? CloseMode::flush : CloseMode::linger);
 }
 
 // Why the running exchange is the last on this connection; none if it is not.
@@ -205,9 +215,12 @@ void ServerSession::on_timeout(Reason reason) { refuse(reason); }
 void ServerSession::refuse(Reason reason) {
     if (!stream_) {
         write_refusal(out_, services(), host_.manager().worker().loop.now_ms(), status_of(reason), true);
-    } else if (!stream_->refuse(reason)) {
-        return finish(reason, CloseMode::abort);
+        return finish(reason, CloseMode::linger);
     }
+    const bool answered = stream_->answer_complete() || stream_->refuse(reason);
+    if (!answered) return finish(reason, CloseMode::abort);
+    stream_->finish();
+    module_.recycle(std::move(stream_));
     finish(reason, CloseMode::linger);
 }
 

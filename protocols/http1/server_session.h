@@ -54,6 +54,7 @@ private:
     void finish(Reason reason, CloseMode mode);
     void keep(Bytes rest);
     void consume_kept();
+    void pause_while_waiting();
     void finish_if_starved();
     void drop_input();
     bool has_room() const;
@@ -66,6 +67,7 @@ private:
     std::unique_ptr<std::string> input_;  // received, not yet taken: half a head, or requests that wait their turn
     HeadScanner scanner_;
     Reason closing_ = Reason::none;  // the running exchange is the last
+    bool more_input_ = false;        // consume() has more than the request that it is at
     bool in_head_ = false;           // a request has begun and its head is not complete
     bool read_ended_ = false, finished_ = false, consuming_ = false;
 };

@@ -90,9 +90,8 @@ Reason ServerStream::begin(Owner& owner, Bytes head) {
     exchange_.began_us = EventLoop::now_us();
     exchange_.ended_us = exchange_.bytes_in = exchange_.bytes_out = 0;
     exchange_.outcome = {};
-    charged_ = head.size();
-    host.chunks().budget().charge(charged_);
     const Reason reason = parser_.parse_head(head);
+    charge_growth();
     bodiless_ = parser_.head().method == "HEAD";
     if (reason != Reason::none) return reason;
     const std::uint64_t most = exchange_.config->pool.max_body_size;
@@ -105,6 +104,7 @@ void ServerStream::dispatch() {
     exchange_.route = &exchange_.config->router->find(parser_.head());
     handler_ = exchange_.route->make_handler();
     handler_->on_request(parser_.head(), *this);
+    if (exchange_.outcome.dropped) return;  // it has given up
     if (parser_.complete()) {
         if (!answer_complete()) handler_->on_complete();
     } else if (parser_.expects_continue() && !answer_begun()) {
@@ -118,8 +118,16 @@ void ServerStream::send_continue() {
     owner_->on_output();
 }
 
+void ServerStream::charge_growth() {
+    const std::size_t held = parser_.held_bytes();
+    if (held <= charged_) return;
+    owner_->host().chunks().budget().charge(held - charged_);
+    charged_ = held;
+}
+
 RequestParser::Fed ServerStream::feed(Bytes bytes) {
     auto fed = parser_.feed_body(bytes, exchange_.config->pool.max_header_size);
+    charge_growth();
     if (body_refusal_ != Reason::none) fed.refusal = body_refusal_;
     return fed;
 }
@@ -243,6 +251,7 @@ void ServerStream::on_room() {
 
 void ServerStream::reset(Error) {
     exchange_.outcome.dropped = true;
+    ignores_body_ = true;
     owner_->on_reset();
 }
 

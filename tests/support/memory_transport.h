@@ -25,6 +25,7 @@ public:
     void send(Bytes bytes);   // told now, or as soon as somebody reads
     void leave(Bytes bytes);  // arrived and not told yet: read_now() finds it
     void end();               // sends no more
+    void stay_on_fin() { closes_on_fin_ = false; }  // does not close when it sees our FIN
     void fail(Errc code);
     void hold() { held_ = true; }            // stops to read: what is written stays pending
     void take(std::size_t count);            // reads some of it
@@ -48,6 +49,7 @@ private:
     MemoryTransport* transport_ = nullptr;
     std::string received_, unread_;
     bool made_ = false, held_ = false, delayed_ = false, ended_ = false, saw_end_ = false;
+    bool closes_on_fin_ = true;
 };
 
 class MemoryTransport final : public Transport, private Task {
@@ -62,17 +64,19 @@ public:
     void pause_read() override { reading_ = false; }
     void resume_read() override;
     void shutdown() override;
+    void close() override;
     Bytes read_now(std::span<char> buffer) override;
 
 private:
     friend class Peer;
     void run() override { peer_.deliver(); }
+    void tell_end();
     void hand_over(std::size_t count);  // from pending to the peer
 
     Peer& peer_;
     TransportEvents* events_ = nullptr;
     ByteQueue pending_;
-    bool reading_ = false, shutdown_ = false;
+    bool reading_ = false, shutdown_ = false, closed_ = false;
 };
 
 }  // namespace sluice::test

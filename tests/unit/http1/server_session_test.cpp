@@ -150,7 +150,7 @@ TEST_CASE("a drain is announced with the running answer, and waits for it", "[ht
     answer(talk);
     CHECK(talk.answers() == ok("hello", kClose));
     CHECK(talk.reason() == Reason::drain);
-    CHECK(talk.ends_with(CloseMode::flush));
+    CHECK(talk.ends_with(CloseMode::linger));
 }
 
 TEST_CASE("a generation that drains makes every answer the last", "[http1]") {

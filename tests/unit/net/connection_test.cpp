@@ -226,6 +226,7 @@ TEST_CASE("an error answer lingers until the peer closes, has sent too much, or 
     Stage stage;
     Peer &closes = stage.connect(), &floods = stage.connect(), &stays = stage.connect();
     for (Peer* peer : {&closes, &floods, &stays}) {
+        peer->stay_on_fin();
         peer->send("BAD\r\n\r\n");
         CHECK(answers_of(*peer) == refusal_text(400));
         CHECK(peer->saw_end());
@@ -271,6 +272,8 @@ TEST_CASE("the lingering time begins when everything was sent", "[connection]") 
 TEST_CASE("the first reason counts, and a harder mode replaces a softer one", "[connection]") {
     Stage stage;
     Peer &lingers = stage.connect(), &killed = stage.connect();
+    lingers.stay_on_fin();
+    killed.stay_on_fin();
     lingers.send("BAD\r\n\r\n");
     killed.send("BAD\r\n\r\n");
     stage.turn();
