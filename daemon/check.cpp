@@ -31,7 +31,10 @@ config::Diagnostics try_addresses(const config::Config& config, const std::strin
         const std::string path = "listeners[" + std::to_string(index++) + "].bind";
         if (listener.bind.kind == config::BindAddress::Kind::unix_socket) continue;  // trying would leave a file
         const auto socket = SocketSource().take(listener.name, listener.bind);
-        if (!socket) problems.push_back({file, listener.bind_where, path, "cannot listen on " + listener.bind.text() + ": " + std::strerror(socket.error().native)});
+        if (!socket)
+            problems.push_back(
+                {file, listener.bind_where, path,
+                 "cannot listen on " + listener.bind.text() + ": " + std::strerror(socket.error().native)});
     }
     return problems;
 }
@@ -52,7 +55,8 @@ config::Diagnostics try_names(const config::Config& config, const Options& optio
     require("admin.socket", cannot_create(options.admin_socket.empty() ? config.admin.socket : options.admin_socket));
     require("log.access.path", cannot_write(config.log.access.path));
     for (const auto& listener : config.listeners)
-        if (listener.bind.kind == config::BindAddress::Kind::unix_socket) require("bind", cannot_create(listener.bind.path));
+        if (listener.bind.kind == config::BindAddress::Kind::unix_socket)
+            require("bind", cannot_create(listener.bind.path));
     return problems;
 }
 

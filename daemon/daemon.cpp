@@ -18,7 +18,8 @@ constexpr std::int64_t kWriteWait = 5000;  // ms that a reload waits for the wri
 constexpr std::int64_t kAdminGrace = 500;  // ms for answers on the admin socket when all else has ended
 
 log::Level log_level(config::LogLevel level) {
-    static constexpr log::Level kLevels[] = {log::Level::debug, log::Level::info, log::Level::warning, log::Level::error};
+    static constexpr log::Level kLevels[] = {log::Level::debug, log::Level::info, log::Level::warning,
+                                             log::Level::error};
     return kLevels[static_cast<int>(level)];
 }
 
@@ -39,7 +40,9 @@ std::vector<std::string> process_warnings(const config::Config& config) {
     for (const auto& listener : config.listeners) wanted += listener.pool.max_connections;
     const std::uint64_t limit = open_files_limit();
     if (wanted <= limit) return {};
-    return {fmt::format("the listeners allow {} connections together, but the process may open only {} files (RLIMIT_NOFILE)", wanted, limit)};
+    return {fmt::format(
+        "the listeners allow {} connections together, but the process may open only {} files (RLIMIT_NOFILE)", wanted,
+        limit)};
 }
 
 Daemon::Daemon(Options options)
@@ -48,10 +51,11 @@ Daemon::Daemon(Options options)
       reloader_(worker_, modules_, options_.config, options_.admin_socket, *this),
       write_wait_(worker_.loop, [this] { reload_waiting(); }),
       drain_delay_(worker_.loop, [this] { stop_listeners(false); }),
-      watchdog_(worker_.loop, [this] {
-          service_.watchdog();
-          watchdog_.start(service_.watchdog_interval().count());
-      }),
+      watchdog_(worker_.loop,
+                [this] {
+                    service_.watchdog();
+                    watchdog_.start(service_.watchdog_interval().count());
+                }),
       started_ms_(worker_.loop.now_ms()) {}
 
 Daemon::~Daemon() {
@@ -72,14 +76,17 @@ int Daemon::run() {
 }
 
 bool Daemon::start() {
-    watcher_ = std::make_unique<Watcher>(worker_.loop, options_.config, static_cast<WatchEvents&>(*this));  // before the file is read
+    watcher_ = std::make_unique<Watcher>(worker_.loop, options_.config,
+                                         static_cast<WatchEvents&>(*this));  // before the file is read
     if (auto loaded = reloader_.start(); !loaded) return fail_start(texts_of(loaded.error()));
     const config::Config& config = *reloader_.config();
     if (!config.user.empty()) {
         give_to_user(config.admin.socket, config.user);
-        if (const Status status = become_user(config.user); !status) return fail_start({"user: cannot become " + config.user + ": " + std::strerror(status.error().native)});
+        if (const Status status = become_user(config.user); !status)
+            return fail_start({"user: cannot become " + config.user + ": " + std::strerror(status.error().native)});
     }
-    signals_ = std::make_unique<Signals>(worker_.loop, static_cast<SignalHandler&>(*this), std::initializer_list<int>{SIGTERM, SIGINT, SIGHUP});
+    signals_ = std::make_unique<Signals>(worker_.loop, static_cast<SignalHandler&>(*this),
+                                         std::initializer_list<int>{SIGTERM, SIGINT, SIGHUP});
     for (const std::string& warning : status().warnings) log::write(log::Level::warning, warning);
     for (const auto& listener : worker_.listeners)
         log::write(log::Level::notice, "listening", {{"LISTENER", listener->name()}, {"ADDRESS", listener->address()}});
@@ -135,27 +142,33 @@ void Daemon::on_reload_ended(const admin::ReloadOutcome& outcome) {
     for (const std::string& warning : outcome.warnings) log::write(log::Level::warning, warning);
     for (const std::string& error : outcome.errors) log::write(log::Level::error, error);
     if (!outcome.ok) {
-        log::write(log::Level::error, "reload refused: the running configuration stays", {{"REVISION", std::to_string(outcome.revision)}});
+        log::write(log::Level::error, "reload refused: the running configuration stays",
+                   {{"REVISION", std::to_string(outcome.revision)}});
         note(EventType::reload_failed, outcome.error_text());
     } else {
         note(EventType::reloaded, fmt::format("revision {}, {} changes", outcome.revision, outcome.changes.size()));
     }
     if (state_ != State::running) return leave_if_empty();
-    service_.reloaded(outcome.ok ? serving_text() : "reload refused, serving revision " + std::to_string(outcome.revision));
+    service_.reloaded(outcome.ok ? serving_text()
+                                 : "reload refused, serving revision " + std::to_string(outcome.revision));
 }
 
 void Daemon::report_changes(const admin::ReloadOutcome& outcome) {
     for (const auto& change : outcome.changes) {
         const auto when = config::to_string(change.reload_class);
         const bool waits = change.reload_class == config::ReloadClass::restart;
-        log::write(log::Level::notice, fmt::format("{}: {} -> {} ({}{})", change.key, change.from, change.to, when, waits ? ", pending" : ""),
-                   {{"CONFIG_KEY", change.key}, {"LISTENER", change.listener}, {"CLASS", when}});
+        log::write(
+            log::Level::notice,
+            fmt::format("{}: {} -> {} ({}{})", change.key, change.from, change.to, when, waits ? ", pending" : ""),
+            {{"CONFIG_KEY", change.key}, {"LISTENER", change.listener}, {"CLASS", when}});
     }
     log::write(log::Level::notice, outcome.changes.empty() ? "reloaded: nothing has changed" : "reloaded",
                {{"REVISION", std::to_string(outcome.revision)}, {"CHANGES", std::to_string(outcome.changes.size())}});
 }
 
-void Daemon::note(EventType type, std::string detail) { worker_.events.add({.type = type, .detail = std::move(detail)}); }
+void Daemon::note(EventType type, std::string detail) {
+    worker_.events.add({.type = type, .detail = std::move(detail)});
+}
 
 // A file that somebody is writing is not read half: the reload waits for the end, though not for ever.
 void Daemon::reload(Done done) {
@@ -172,10 +185,11 @@ void Daemon::reload_waiting() {
 }
 
 void Daemon::plan(std::string yaml, std::string file_name, Done done) {
-    reloader_.plan(std::move(yaml), std::move(file_name), [this, done = std::move(done)](const admin::ReloadOutcome& outcome) {
-        done(outcome);
-        leave_if_empty();
-    });
+    reloader_.plan(std::move(yaml), std::move(file_name),
+                   [this, done = std::move(done)](const admin::ReloadOutcome& outcome) {
+                       done(outcome);
+                       leave_if_empty();
+                   });
 }
 void Daemon::on_file_changed() {
     reload_waiting();
@@ -247,7 +261,8 @@ void Daemon::stop_listeners(bool at_once) {
 
 void Daemon::on_listener_drained(Listener& listener) {
     auto& retiring = worker_.retiring;
-    const auto found = std::find_if(retiring.begin(), retiring.end(), [&](const auto& l) { return l.get() == &listener; });
+    const auto found =
+        std::find_if(retiring.begin(), retiring.end(), [&](const auto& l) { return l.get() == &listener; });
     if (found != retiring.end()) {
         log::write(log::Level::notice, "listener removed", {{"LISTENER", listener.name()}});
         worker_.loop.defer_delete(std::move(*found));
@@ -257,20 +272,25 @@ void Daemon::on_listener_drained(Listener& listener) {
 }
 
 void Daemon::leave_if_empty() {
-    const auto stopped = [](const std::unique_ptr<Listener>& listener) { return !listener || listener->state() == ListenerState::stopped; };
+    const auto stopped = [](const std::unique_ptr<Listener>& listener) {
+        return !listener || listener->state() == ListenerState::stopped;
+    };
     const auto& services = worker_.listeners;
-    if (state_ == State::draining && std::all_of(services.begin(), services.end(), stopped) && worker_.retiring.empty()) {
+    if (state_ == State::draining && std::all_of(services.begin(), services.end(), stopped) &&
+        worker_.retiring.empty()) {
         state_ = State::leaving;
         for (Listener* listener : {admin_local_.get(), admin_tcp_.get()})
             if (listener) listener->stop(kAdminGrace);
     }
-    if (state_ == State::leaving && !reloader_.busy() && stopped(admin_local_) && stopped(admin_tcp_)) worker_.loop.stop();
+    if (state_ == State::leaving && !reloader_.busy() && stopped(admin_local_) && stopped(admin_tcp_))
+        worker_.loop.stop();
 }
 
 // --- what it shows ---
 
 std::string Daemon::serving_text() const {
-    return fmt::format("serving {} listeners, configuration revision {}", worker_.listeners.size(), reloader_.revision());
+    return fmt::format("serving {} listeners, configuration revision {}", worker_.listeners.size(),
+                       reloader_.revision());
 }
 
 admin::DaemonStatus Daemon::status() {

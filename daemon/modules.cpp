@@ -12,7 +12,8 @@ Modules::Modules() : admin_(std::make_unique<http1::Http1Module>(admin_http_)) {
 
 // Configuration knows no protocol that is not in the list.
 ProtocolModule& Modules::of(config::Protocol protocol) const {
-    return **std::find_if(modules_.begin(), modules_.end(), [&](const auto& module) { return module->protocol() == protocol; });
+    return **std::find_if(modules_.begin(), modules_.end(),
+                          [&](const auto& module) { return module->protocol() == protocol; });
 }
 
 }  // namespace sluice

@@ -45,7 +45,8 @@ std::uint64_t open_files_limit() { return files_limit().rlim_cur; }
 Status share_with_group(const std::string& path, const std::string& group) {
     const struct group* entry = group.empty() ? nullptr : getgrnam(group.c_str());
     if (!entry && !group.empty()) return fail(Errc::system, ENOENT);
-    if (chown(path.c_str(), static_cast<uid_t>(-1), entry ? entry->gr_gid : getegid()) != 0) return fail(Errc::system, errno);
+    if (chown(path.c_str(), static_cast<uid_t>(-1), entry ? entry->gr_gid : getegid()) != 0)
+        return fail(Errc::system, errno);
     if (chmod(path.c_str(), 0660) != 0) return fail(Errc::system, errno);
     return {};
 }
@@ -65,7 +66,8 @@ std::string cannot_write(const std::string& path) {
 }
 
 void give_to_user(const std::string& path, const std::string& name) {
-    if (const struct passwd* user = getpwnam(name.c_str())) (void)!chown(path.c_str(), user->pw_uid, static_cast<gid_t>(-1));
+    if (const struct passwd* user = getpwnam(name.c_str()))
+        (void)!chown(path.c_str(), user->pw_uid, static_cast<gid_t>(-1));
 }
 
 Status become_user(const std::string& name) {

@@ -18,7 +18,8 @@ namespace {
 const config::ListenerConfig* find(const config::Config* config, const std::string& name) {
     if (!config) return nullptr;
     const auto& all = config->listeners;
-    const auto found = std::find_if(all.begin(), all.end(), [&](const auto& listener) { return listener.name == name; });
+    const auto found =
+        std::find_if(all.begin(), all.end(), [&](const auto& listener) { return listener.name == name; });
     return found == all.end() ? nullptr : &*found;
 }
 
@@ -34,8 +35,8 @@ bool same_service(const config::ListenerConfig& a, const config::ListenerConfig&
     return a.protocol == b.protocol && a.pool == b.pool && a.routes == b.routes;
 }
 
-config::Diagnostic cannot_listen(const config::BindAddress& bind, config::Position where, std::string key, const std::string& file,
-                                 const Error& error) {
+config::Diagnostic cannot_listen(const config::BindAddress& bind, config::Position where, std::string key,
+                                 const std::string& file, const Error& error) {
     return {file, where, std::move(key), "cannot listen on " + bind.text() + ": " + std::strerror(error.native)};
 }
 
@@ -46,12 +47,14 @@ RunningState RunningState::of(Worker& worker, std::shared_ptr<const config::Conf
     for (const auto& listener : worker.listeners) {
         const bool stopped = listener->socket() < 0;
         Fd copy(stopped ? -1 : fcntl(listener->socket(), F_DUPFD_CLOEXEC, 3));
-        state.listeners.push_back({listener->name(), listener->pool().context()->pool, listener->address(), {}, std::move(copy), stopped});
+        state.listeners.push_back(
+            {listener->name(), listener->pool().context()->pool, listener->address(), {}, std::move(copy), stopped});
     }
     return state;
 }
 
-Ref<const ListenerContext> make_context(const config::ListenerConfig& wanted, const config::PoolSettings& pool, const Modules& modules) {
+Ref<const ListenerContext> make_context(const config::ListenerConfig& wanted, const config::PoolSettings& pool,
+                                        const Modules& modules) {
     auto* context = new ListenerContext;
     context->name = wanted.name;
     context->protocol = wanted.protocol;
@@ -61,8 +64,9 @@ Ref<const ListenerContext> make_context(const config::ListenerConfig& wanted, co
     return Ref<const ListenerContext>(context);
 }
 
-config::Checked<ReloadPlan> ReloadPlan::prepare(RunningState running, config::Loaded to, const std::string& file, const Modules& modules,
-                                                SocketSource& sockets, const config::SettingsTable& table) {
+config::Checked<ReloadPlan> ReloadPlan::prepare(RunningState running, config::Loaded to, const std::string& file,
+                                                const Modules& modules, SocketSource& sockets,
+                                                const config::SettingsTable& table) {
     ReloadPlan plan;
     config::Diagnostics problems;
     if (running.config) plan.changes_ = config::diff(*running.config, to.config, table);
@@ -85,10 +89,11 @@ config::Checked<ReloadPlan> ReloadPlan::prepare(RunningState running, config::Lo
     return plan;
 }
 
-void ReloadPlan::plan_listener(const config::ListenerConfig& wanted, std::size_t index, const std::string& file, RunningState& running,
-                               const Modules& modules, SocketSource& sockets, const config::SettingsTable& table,
-                               config::Diagnostics& problems) {
-    const auto now = std::find_if(running.listeners.begin(), running.listeners.end(), [&](const auto& l) { return l.name == wanted.name; });
+void ReloadPlan::plan_listener(const config::ListenerConfig& wanted, std::size_t index, const std::string& file,
+                               RunningState& running, const Modules& modules, SocketSource& sockets,
+                               const config::SettingsTable& table, config::Diagnostics& problems) {
+    const auto now = std::find_if(running.listeners.begin(), running.listeners.end(),
+                                  [&](const auto& l) { return l.name == wanted.name; });
     const bool exists = now != running.listeners.end();
     const config::ListenerConfig* before = exists ? find(running.config.get(), wanted.name) : nullptr;
     Step step{.name = wanted.name, .exists = exists, .restart = before && before->protocol != wanted.protocol};
@@ -101,7 +106,9 @@ void ReloadPlan::plan_listener(const config::ListenerConfig& wanted, std::size_t
     if (moves && !(exists && now->stopped)) {
         auto socket = take_socket(wanted, running, sockets);
         if (socket) step.socket = std::move(*socket);
-        else problems.push_back(cannot_listen(wanted.bind, wanted.bind_where, "listeners[" + std::to_string(index) + "].bind", file, socket.error()));
+        else
+            problems.push_back(cannot_listen(wanted.bind, wanted.bind_where,
+                                             "listeners[" + std::to_string(index) + "].bind", file, socket.error()));
     }
     steps_.push_back(std::move(step));
 }
@@ -133,11 +140,15 @@ void ReloadPlan::plan_admin(const config::AdminConfig& wanted, const config::Con
         return socket ? std::move(*socket) : Fd();
     };
     const bool opens = !running || running->admin.socket != wanted.socket || ::access(wanted.socket.c_str(), F_OK) != 0;
-    if (opens) admin_.local = open({.kind = config::BindAddress::Kind::unix_socket, .path = wanted.socket}, "admin.socket");
+    if (opens)
+        admin_.local = open({.kind = config::BindAddress::Kind::unix_socket, .path = wanted.socket}, "admin.socket");
     if (wanted.bind && (!running || running->admin.bind != wanted.bind)) admin_.tcp = open(*wanted.bind, "admin.bind");
     if (!problems.empty() || (!opens && running->admin.group == wanted.group)) return;
     if (const Status shared = share_with_group(wanted.socket, wanted.group); !shared)
-        problems.push_back({file, {}, "admin.group", "cannot give " + wanted.socket + " to the group: " + std::strerror(shared.error().native)});
+        problems.push_back({file,
+                            {},
+                            "admin.group",
+                            "cannot give " + wanted.socket + " to the group: " + std::strerror(shared.error().native)});
 }
 
 // What the file names and the system must know.
@@ -155,19 +166,23 @@ void ReloadPlan::commit(Worker& worker, Listener::Owner& owner) noexcept {
     for (Step& step : steps_) {
         if (!step.exists && take_back(worker, step)) continue;
         if (!step.exists) {
-            worker.listeners.push_back(std::make_unique<Listener>(worker, std::move(step.context), std::move(step.socket), Listener::Role::service, owner));
+            worker.listeners.push_back(std::make_unique<Listener>(
+                worker, std::move(step.context), std::move(step.socket), Listener::Role::service, owner));
             continue;
         }
         Listener& listener = *worker.find(step.name);
-        if (step.context) step.restart ? listener.restart(std::move(step.context)) : listener.update(std::move(step.context));
-        if (step.socket && listener.socket() >= 0) listener.rebind(std::move(step.socket));  // not if it was drained meanwhile
+        if (step.context)
+            step.restart ? listener.restart(std::move(step.context)) : listener.update(std::move(step.context));
+        if (step.socket && listener.socket() >= 0)
+            listener.rebind(std::move(step.socket));  // not if it was drained meanwhile
     }
     retire(worker);
 }
 
 // A listener that was removed and still drains comes back under its name, with its counters.
 bool ReloadPlan::take_back(Worker& worker, Step& step) {
-    const auto found = std::find_if(worker.retiring.begin(), worker.retiring.end(), [&](const auto& l) { return l->name() == step.name; });
+    const auto found = std::find_if(worker.retiring.begin(), worker.retiring.end(),
+                                    [&](const auto& l) { return l->name() == step.name; });
     if (found == worker.retiring.end()) return false;
     (*found)->restart(std::move(step.context));
     (*found)->rebind(std::move(step.socket));

@@ -39,8 +39,9 @@ struct AdminSockets {
 class ReloadPlan {
 public:
     // Errors carry the position of the key that asked for what could not be done.
-    static config::Checked<ReloadPlan> prepare(RunningState running, config::Loaded to, const std::string& file, const Modules& modules,
-                                               SocketSource& sockets, const config::SettingsTable& table);
+    static config::Checked<ReloadPlan> prepare(RunningState running, config::Loaded to, const std::string& file,
+                                               const Modules& modules, SocketSource& sockets,
+                                               const config::SettingsTable& table);
 
     // Listeners that are no longer wanted move to worker.retiring and drain; `owner` is told when they are empty.
     void commit(Worker& worker, Listener::Owner& owner) noexcept;
@@ -59,10 +60,11 @@ private:
         bool restart = false;  // begins a new generation
     };
 
-    void plan_listener(const config::ListenerConfig& wanted, std::size_t index, const std::string& file, RunningState& running,
-                       const Modules& modules, SocketSource& sockets, const config::SettingsTable& table, config::Diagnostics& problems);
-    void plan_admin(const config::AdminConfig& wanted, const config::Config* running, const std::string& file, SocketSource& sockets,
-                    config::Diagnostics& problems);
+    void plan_listener(const config::ListenerConfig& wanted, std::size_t index, const std::string& file,
+                       RunningState& running, const Modules& modules, SocketSource& sockets,
+                       const config::SettingsTable& table, config::Diagnostics& problems);
+    void plan_admin(const config::AdminConfig& wanted, const config::Config* running, const std::string& file,
+                    SocketSource& sockets, config::Diagnostics& problems);
     Result<Fd> take_socket(const config::ListenerConfig& wanted, RunningState& running, SocketSource& sockets);
     void check_process(const config::Config& wanted, const std::string& file, config::Diagnostics& problems);
     bool take_back(Worker& worker, Step& step);
@@ -78,6 +80,7 @@ private:
 };
 
 // What a listener runs with: the configured settings, except that `pool` is what is in force.
-Ref<const ListenerContext> make_context(const config::ListenerConfig& wanted, const config::PoolSettings& pool, const Modules& modules);
+Ref<const ListenerContext> make_context(const config::ListenerConfig& wanted, const config::PoolSettings& pool,
+                                        const Modules& modules);
 
 }  // namespace sluice

@@ -44,7 +44,12 @@ struct Reloader::Job {
 
 Reloader::Reloader(Worker& worker, const Modules& modules, std::string file, std::string admin_socket, Target& target,
                    const config::SettingsTable& table)
-    : worker_(worker), modules_(modules), file_(std::move(file)), admin_socket_(std::move(admin_socket)), target_(target), table_(table) {}
+    : worker_(worker),
+      modules_(modules),
+      file_(std::move(file)),
+      admin_socket_(std::move(admin_socket)),
+      target_(target),
+      table_(table) {}
 
 // On any thread: what it uses of this object never changes, and the socket source is used by one reload at a time.
 config::Checked<ReloadPlan> Reloader::prepare(RunningState running) const {
@@ -74,9 +79,7 @@ void Reloader::run() {
     job->running = RunningState::of(worker_, config_);
     job->done = std::exchange(waiting_, {});
     in_background(
-        worker_.loop,
-        [this, job] { job->plan = prepare(std::move(job->running)); },
-        [this, job] { finish(*job); });
+        worker_.loop, [this, job] { job->plan = prepare(std::move(job->running)); }, [this, job] { finish(*job); });
 }
 
 void Reloader::finish(Job& job) {
@@ -121,7 +124,8 @@ void Reloader::plan(std::string yaml, std::string file_name, Done done) {
     auto outcome = std::make_shared<admin::ReloadOutcome>();
     in_background(
         worker_.loop,
-        [&table = table_, &admin_socket = admin_socket_, outcome, yaml = std::move(yaml), file_name = std::move(file_name), running = config_] {
+        [&table = table_, &admin_socket = admin_socket_, outcome, yaml = std::move(yaml),
+         file_name = std::move(file_name), running = config_] {
             auto loaded = config::load_text(yaml, file_name, table);
             outcome->ok = loaded.has_value();
             outcome->errors = loaded ? std::vector<std::string>{} : texts_of(loaded.error());

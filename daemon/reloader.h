@@ -44,7 +44,9 @@ public:
 
     const std::shared_ptr<const config::Config>& config() const { return config_; }
     // Keys outside the listeners that wait for a restart of the daemon.
-    std::vector<config::PendingKey> pending_restart() const { return config::pending_restart(*first_, *config_, table_); }
+    std::vector<config::PendingKey> pending_restart() const {
+        return config::pending_restart(*first_, *config_, table_);
+    }
     std::uint64_t revision() const { return revision_; }
     // The last one that failed or changed something; null before the first.
     const admin::ReloadOutcome* last() const { return last_.get(); }

@@ -7,7 +7,8 @@ Signals::Signals(EventLoop& loop, SignalHandler& handler, std::initializer_list<
         auto* handle = new uv_signal_t;
         uv_signal_init(loop.raw(), handle);
         handle->data = &handler;
-        uv_signal_start(handle, [](uv_signal_t* h, int n) { static_cast<SignalHandler*>(h->data)->on_signal(n); }, number);
+        uv_signal_start(
+            handle, [](uv_signal_t* h, int n) { static_cast<SignalHandler*>(h->data)->on_signal(n); }, number);
         handles_.emplace_back(handle);
     }
 }

@@ -18,7 +18,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::uint32_t kEvents = IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_MOVE_SELF | IN_DELETE_SELF;
+constexpr std::uint32_t kEvents =
+    IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_MOVE_SELF | IN_DELETE_SELF;
 bool is_symlink(const std::string& path) {
     std::error_code none;
     return fs::is_symlink(path, none);
@@ -70,7 +71,9 @@ void Watcher::watch_way() {
 int Watcher::watch_directory(const std::string& directory, const std::string& name) {
     const int watch = inotify_add_watch(inotify_.get(), directory.c_str(), kEvents);
     if (watch < 0) {
-        if (errno != ENOENT) log::write(log::Level::warning, "cannot watch " + directory + " for changes", {{"ERROR", std::strerror(errno)}});
+        if (errno != ENOENT)
+            log::write(log::Level::warning, "cannot watch " + directory + " for changes",
+                       {{"ERROR", std::strerror(errno)}});
         return -1;
     }
     names_.emplace(watch, name);

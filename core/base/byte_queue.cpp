@@ -132,7 +132,8 @@ ByteQueue ByteQueue::split_after(std::size_t count) {
 std::string ByteQueue::take_string() {
     std::string text;
     text.reserve(size_);
-    for (Chunk* chunk = head_; chunk; chunk = chunk->next) text.append(chunk->data() + chunk->begin, chunk->end - chunk->begin);
+    for (Chunk* chunk = head_; chunk; chunk = chunk->next)
+        text.append(chunk->data() + chunk->begin, chunk->end - chunk->begin);
     clear();
     return text;
 }

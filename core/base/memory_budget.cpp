@@ -37,7 +37,8 @@ const char* to_string(MemoryBudget::Level level) {
 }
 
 std::uint64_t default_memory_limit() {
-    const auto ram = static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+    const auto ram =
+        static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
     return std::min(ram, cgroup_limit()) / 4;
 }
 

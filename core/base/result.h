@@ -8,15 +8,15 @@
 namespace sluice {
 
 enum class Errc {
-    closed,        // the peer ended the stream
-    reset,         // the peer or the network cut the connection
+    closed,  // the peer ended the stream
+    reset,   // the peer or the network cut the connection
     timed_out,
-    refused,       // a limit or a rule said no
-    protocol,      // the peer broke the protocol
+    refused,   // a limit or a rule said no
+    protocol,  // the peer broke the protocol
     too_large,
     unsupported,
-    address,       // not an address, or not available
-    system,        // see native: an errno
+    address,  // not an address, or not available
+    system,   // see native: an errno
 };
 
 struct Error {

@@ -19,14 +19,14 @@ struct Exchange {
     const Route* route = nullptr;       // owned by config
     const RequestHead* request = nullptr;
     Ticket slot;
-    std::string_view tenant;            // for limits per tenant; empty until something names one
+    std::string_view tenant;  // for limits per tenant; empty until something names one
     int priority = 0;
-    std::int64_t deadline_ms = 0;       // of the loop's clock; 0 = none
-    std::uint64_t trace_id = 0;         // unique across listeners and generations
+    std::int64_t deadline_ms = 0;  // of the loop's clock; 0 = none
+    std::uint64_t trace_id = 0;    // unique across listeners and generations
     std::uint64_t connection_id = 0;
     PeerAddress peer;
-    std::uint64_t began_us = 0, ended_us = 0;                    // head received, answer complete; 0 = not yet
-    std::uint64_t bytes_in = 0, bytes_out = 0;                  // of bodies
+    std::uint64_t began_us = 0, ended_us = 0;   // head received, answer complete; 0 = not yet
+    std::uint64_t bytes_in = 0, bytes_out = 0;  // of bodies
     Outcome outcome;
 };
 

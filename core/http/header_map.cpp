@@ -40,7 +40,8 @@ void HeaderMap::add_stored(std::string_view name, std::string_view value) {
     value = trimmed(value);
     lower(text_.data() + offset(name), name.size());
     const auto value_at = value.empty() ? 0 : offset(value);
-    index_.push_back({offset(name), static_cast<std::uint32_t>(name.size()), value_at, static_cast<std::uint32_t>(value.size())});
+    index_.push_back(
+        {offset(name), static_cast<std::uint32_t>(name.size()), value_at, static_cast<std::uint32_t>(value.size())});
 }
 
 HeaderMap::Field HeaderMap::operator[](std::size_t i) const {

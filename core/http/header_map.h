@@ -64,7 +64,9 @@ private:
     struct Place {
         std::uint32_t name, name_size, value, value_size;
     };
-    std::uint32_t offset(std::string_view piece) const { return static_cast<std::uint32_t>(piece.data() - text_.data()); }
+    std::uint32_t offset(std::string_view piece) const {
+        return static_cast<std::uint32_t>(piece.data() - text_.data());
+    }
 
     std::string text_;
     std::vector<Place> index_;

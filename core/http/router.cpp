@@ -10,8 +10,12 @@ namespace sluice {
 
 namespace {
 
-std::unique_ptr<RouteTarget> make_target(const config::RespondAction& action) { return std::make_unique<RespondTarget>(action); }
-std::unique_ptr<RouteTarget> make_target(const config::RedirectAction& action) { return std::make_unique<RedirectTarget>(action); }
+std::unique_ptr<RouteTarget> make_target(const config::RespondAction& action) {
+    return std::make_unique<RespondTarget>(action);
+}
+std::unique_ptr<RouteTarget> make_target(const config::RedirectAction& action) {
+    return std::make_unique<RedirectTarget>(action);
+}
 std::unique_ptr<RouteTarget> make_target(const config::EchoAction&) { return std::make_unique<EchoTarget>(); }
 
 bool is_wildcard(const std::string& host) { return host.rfind("*.", 0) == 0; }
@@ -59,7 +63,8 @@ bool Route::goes_before(const Route& other) const {
 
 Router::Router(const std::vector<config::RouteConfig>& routes) {
     for (const auto& route : routes)
-        routes_.emplace_back(route.match, std::visit([](const auto& action) { return make_target(action); }, route.action));
+        routes_.emplace_back(route.match,
+                             std::visit([](const auto& action) { return make_target(action); }, route.action));
     std::stable_sort(routes_.begin(), routes_.end(), [](const Route& a, const Route& b) { return a.goes_before(b); });
     add_fallbacks();
 }
@@ -77,7 +82,8 @@ void Router::add_fallbacks() {
 }
 
 const Route& Router::find(const RequestHead& head) const {
-    const auto found = std::find_if(routes_.begin(), routes_.end() - 1, [&](const Route& route) { return route.matches(head); });
+    const auto found =
+        std::find_if(routes_.begin(), routes_.end() - 1, [&](const Route& route) { return route.matches(head); });
     return *found;
 }
 

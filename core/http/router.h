@@ -20,7 +20,8 @@ public:
 
 class Route {
 public:
-    Route(config::RouteMatch match, std::unique_ptr<RouteTarget> target) : match_(std::move(match)), target_(std::move(target)) {}
+    Route(config::RouteMatch match, std::unique_ptr<RouteTarget> target)
+        : match_(std::move(match)), target_(std::move(target)) {}
 
     bool matches(const RequestHead& head) const;
     bool goes_before(const Route& other) const;

@@ -37,9 +37,11 @@ std::string quoted(std::string_view text) {
 
 std::string combined_line(const Exchange& exchange, std::int64_t unix_seconds) {
     const RequestHead& head = *exchange.request;
-    const std::string request = fmt::format("{} {}{} {}", head.method, head.path, head.query, version_text(head.version));
-    return fmt::format("{} - - [{}] {} {} {} {} {}", exchange.peer.host(), formatted("%d/%b/%Y:%H:%M:%S +0000", utc(unix_seconds)),
-                       quoted(request), exchange.outcome.status, exchange.bytes_out, quoted(head.headers.get("referer")),
+    const std::string request =
+        fmt::format("{} {}{} {}", head.method, head.path, head.query, version_text(head.version));
+    return fmt::format("{} - - [{}] {} {} {} {} {}", exchange.peer.host(),
+                       formatted("%d/%b/%Y:%H:%M:%S +0000", utc(unix_seconds)), quoted(request),
+                       exchange.outcome.status, exchange.bytes_out, quoted(head.headers.get("referer")),
                        quoted(head.headers.get("user-agent")));
 }
 
@@ -50,7 +52,9 @@ std::string json_line(const Exchange& exchange, std::int64_t unix_seconds) {
         line += fmt::format(",\"{}\":", key);
         append_json_string(line, value);
     };
-    const auto number = [&line](std::string_view key, std::uint64_t value) { line += fmt::format(",\"{}\":{}", key, value); };
+    const auto number = [&line](std::string_view key, std::uint64_t value) {
+        line += fmt::format(",\"{}\":{}", key, value);
+    };
     text("listener", exchange.config->name);
     text("peer", exchange.peer.text());
     number("connection", exchange.connection_id);
@@ -81,9 +85,12 @@ std::string_view DateCache::at(std::int64_t now_ms) {
 }
 
 std::string access_line(const Exchange& exchange, config::AccessFormat format, std::int64_t unix_seconds) {
-    return format == config::AccessFormat::json ? json_line(exchange, unix_seconds) : combined_line(exchange, unix_seconds);
+    return format == config::AccessFormat::json ? json_line(exchange, unix_seconds)
+                                                : combined_line(exchange, unix_seconds);
 }
 
-void AccessLog::write_line(const Exchange& exchange) const { log::access(access_line(exchange, format_, std::time(nullptr))); }
+void AccessLog::write_line(const Exchange& exchange) const {
+    log::access(access_line(exchange, format_, std::time(nullptr)));
+}
 
 }  // namespace sluice

@@ -20,11 +20,11 @@ enum class Egress : bool { open, full };
 class StreamSink {
 public:
     virtual ~StreamSink() = default;
-    virtual void on_body(Bytes bytes) = 0;                 // borrowed until it returns
+    virtual void on_body(Bytes bytes) = 0;                    // borrowed until it returns
     virtual void on_trailers(const HeaderMap& trailers) = 0;  // at most once, before on_complete
-    virtual void on_complete() = 0;                        // the request is complete
-    virtual void on_abort(Error error) = 0;                // the client is gone: the last call
-    virtual void on_egress_resumed() = 0;                  // after Egress::full: there is room again
+    virtual void on_complete() = 0;                           // the request is complete
+    virtual void on_abort(Error error) = 0;                   // the client is gone: the last call
+    virtual void on_egress_resumed() = 0;                     // after Egress::full: there is room again
 };
 
 class Stream {

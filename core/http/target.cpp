@@ -35,7 +35,8 @@ void remove_dot_segments(std::string& path) {
         const bool last = next == path.size();
         const bool dot = segment == "/.", dots = segment == "/..";
         if (dots)
-            while (out > 0 && path[--out] != '/') {}
+            while (out > 0 && path[--out] != '/') {
+            }
         if (dot || dots) {
             if (last) path[out++] = '/';
         } else {
@@ -48,7 +49,8 @@ void remove_dot_segments(std::string& path) {
 }
 
 bool host_character(char c) {
-    return std::isalnum(static_cast<unsigned char>(c)) || std::string_view("-._~!$&'()*+,;=%").find(c) != std::string_view::npos;
+    return std::isalnum(static_cast<unsigned char>(c)) ||
+           std::string_view("-._~!$&'()*+,;=%").find(c) != std::string_view::npos;
 }
 
 bool is_port(std::string_view port) {
@@ -72,7 +74,8 @@ Result<std::string_view> normalise_path(std::string_view path, std::string& buff
 }
 
 Result<std::string_view> normalise_host(char* authority, std::size_t size) {
-    std::transform(authority, authority + size, authority, [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; });
+    std::transform(authority, authority + size, authority,
+                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; });
     std::string_view host(authority, size);
     const bool literal = !host.empty() && host[0] == '[';
     const std::size_t colon = host.find(':', literal ? std::min(host.find(']'), host.size()) : 0);
@@ -82,7 +85,8 @@ Result<std::string_view> normalise_host(char* authority, std::size_t size) {
     }
     if (literal) {
         const std::string_view inside = host.substr(1, host.size() - 1);
-        const bool good = inside.size() > 1 && inside.find_first_not_of("0123456789abcdef:.") == inside.size() - 1 && inside.back() == ']';
+        const bool good = inside.size() > 1 && inside.find_first_not_of("0123456789abcdef:.") == inside.size() - 1 &&
+                          inside.back() == ']';
         return good ? Result<std::string_view>(host) : fail(Errc::protocol);
     }
     if (!std::all_of(host.begin(), host.end(), host_character)) return fail(Errc::protocol);

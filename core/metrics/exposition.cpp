@@ -16,7 +16,8 @@ std::string escaped(std::string_view value) {
     return text;
 }
 
-constexpr double kBounds[] = {0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60};
+constexpr double kBounds[] = {0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
+                              0.1,    0.25,    0.5,    1,     2.5,    5,     10,   30,    60};
 
 }  // namespace
 
@@ -29,7 +30,8 @@ void Exposition::line(std::string_view suffix, Labels labels, std::string_view e
     text_ += name_;
     text_ += suffix;
     std::string inside;
-    for (const auto& [key, text] : labels) inside += fmt::format("{}{}=\"{}\"", inside.empty() ? "" : ",", key, escaped(text));
+    for (const auto& [key, text] : labels)
+        inside += fmt::format("{}{}=\"{}\"", inside.empty() ? "" : ",", key, escaped(text));
     if (!extra.empty()) inside += fmt::format("{}{}", inside.empty() ? "" : ",", extra);
     if (!inside.empty()) text_ += "{" + inside + "}";
     text_ += fmt::format(" {}\n", value);

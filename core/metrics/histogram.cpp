@@ -23,8 +23,7 @@ double Histogram::quantile(double q) const {
     std::uint64_t seen = 0;
     for (std::size_t cell = 0; cell < kCells; ++cell) {
         seen += counts_[cell];
-        if (seen >= rank && seen > 0)
-            return static_cast<double>(lower_bound(cell) + lower_bound(cell + 1) - 1) / 2;
+        if (seen >= rank && seen > 0) return static_cast<double>(lower_bound(cell) + lower_bound(cell + 1) - 1) / 2;
     }
     return static_cast<double>(lower_bound(kCells - 1));
 }

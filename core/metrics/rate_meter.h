@@ -17,7 +17,8 @@ public:
     double per_second(std::int64_t now_ms) {
         turn_to(now_ms / 1000);
         std::uint64_t sum = 0;
-        for (std::int64_t back = 1; back < kSlots; ++back) sum += seconds_[static_cast<std::size_t>((current_ + back) % kSlots)];
+        for (std::int64_t back = 1; back < kSlots; ++back)
+            sum += seconds_[static_cast<std::size_t>((current_ + back) % kSlots)];
         return static_cast<double>(sum) / (kSlots - 1);
     }
 
@@ -27,7 +28,8 @@ private:
     void turn_to(std::int64_t second) {
         if (second == current_) return;
         const std::int64_t stale = std::min(second - current_, kSlots);
-        for (std::int64_t step = 0; step < stale; ++step) seconds_[static_cast<std::size_t>((second - step) % kSlots)] = 0;
+        for (std::int64_t step = 0; step < stale; ++step)
+            seconds_[static_cast<std::size_t>((second - step) % kSlots)] = 0;
         current_ = second;
     }
 

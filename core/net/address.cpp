@@ -48,7 +48,8 @@ Result<Address> Address::from(const config::BindAddress& bind) {
 Result<Address> Address::of_socket(int fd) {
     Address address;
     address.length_ = sizeof address.storage_;
-    if (getsockname(fd, reinterpret_cast<sockaddr*>(&address.storage_), &address.length_) != 0) return fail(Errc::system, errno);
+    if (getsockname(fd, reinterpret_cast<sockaddr*>(&address.storage_), &address.length_) != 0)
+        return fail(Errc::system, errno);
     return address;
 }
 

@@ -40,8 +40,8 @@ struct PeerAddress {
 
     static PeerAddress from(const sockaddr& address);
     static PeerAddress of_unix_socket(int fd);  // the ip holds the peer's user and process id
-    std::string host() const;  // "unix" for unix sockets
-    std::string text() const;  // 127.0.0.1:1234, [::1]:1234, unix:uid=1000,pid=17
+    std::string host() const;                   // "unix" for unix sockets
+    std::string text() const;                   // 127.0.0.1:1234, [::1]:1234, unix:uid=1000,pid=17
     // What limits count as one client: an IPv4 address, an IPv6 /64, a user of this machine.
     std::string_view client() const { return {reinterpret_cast<const char*>(ip.data()), family == AF_INET6 ? 8u : 4u}; }
 };
@@ -50,7 +50,9 @@ struct PeerHostHash {
     std::size_t operator()(const PeerAddress& peer) const;
 };
 struct PeerHostEqual {
-    bool operator()(const PeerAddress& a, const PeerAddress& b) const { return a.family == b.family && a.client() == b.client(); }
+    bool operator()(const PeerAddress& a, const PeerAddress& b) const {
+        return a.family == b.family && a.client() == b.client();
+    }
 };
 
 }  // namespace sluice

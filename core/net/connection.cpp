@@ -24,7 +24,8 @@ private:
 
 }  // namespace
 
-Connection::Connection(ConnectionManager& manager, Generation& generation, Admitted admitted, std::unique_ptr<Transport> transport)
+Connection::Connection(ConnectionManager& manager, Generation& generation, Admitted admitted,
+                       std::unique_ptr<Transport> transport)
     : manager_(manager),
       generation_(generation),
       transport_(std::move(transport)),
@@ -207,7 +208,9 @@ void Connection::end_if_idle() {
 }
 
 // Somebody who has just connected is about to ask: a drain lets him, for a moment.
-bool Connection::is_newcomer() const { return wish_ == Reason::drain && bytes_in_ == 0 && now_ms() < created_ms_ + kNewcomerTime; }
+bool Connection::is_newcomer() const {
+    return wish_ == Reason::drain && bytes_in_ == 0 && now_ms() < created_ms_ + kNewcomerTime;
+}
 
 void Connection::end() {
     if (std::exchange(dead_, true)) return;
@@ -239,7 +242,9 @@ void Connection::rearm() {
 
 std::int64_t Connection::phase_deadline() const {
     const config::PoolSettings& pool = context()->pool;
-    const auto after = [this](config::Millis time) { return time.count() > 0 ? phase_since_ms_ + time.count() : kNever; };
+    const auto after = [this](config::Millis time) {
+        return time.count() > 0 ? phase_since_ms_ + time.count() : kNever;
+    };
     if (phase_ == Phase::drain) {
         // The lingering time begins when all was sent; until then Progress watches. The refusal lane is not so patient.
         const bool lingers = mode_ == CloseMode::linger && (in_refusal_lane() || transport_->pending_bytes() == 0);

@@ -28,11 +28,12 @@ public:
     struct Admitted {
         std::uint64_t id;
         PeerAddress peer;
-        Ticket slot;      // empty in the refusal lane
-        Reason refusal;   // none, or why each of its requests gets a refusal
+        Ticket slot;     // empty in the refusal lane
+        Reason refusal;  // none, or why each of its requests gets a refusal
     };
 
-    Connection(ConnectionManager& manager, Generation& generation, Admitted admitted, std::unique_ptr<Transport> transport);
+    Connection(ConnectionManager& manager, Generation& generation, Admitted admitted,
+               std::unique_ptr<Transport> transport);
     ~Connection() override;
 
     void start();

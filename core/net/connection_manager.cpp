@@ -49,7 +49,8 @@ void ConnectionManager::add(int fd, const PeerAddress& peer) {
 void ConnectionManager::add(std::unique_ptr<Transport> transport, const PeerAddress& peer) {
     Ticket slot;
     const Reason reason = admit(peer, slot);
-    if (std::exchange(limit_reached_, reason) != reason && reason != Reason::none) announce(EventType::limit_reached, reason, 0);
+    if (std::exchange(limit_reached_, reason) != reason && reason != Reason::none)
+        announce(EventType::limit_reached, reason, 0);
     if (reason != Reason::none) return refuse(std::move(transport), peer, reason);
     ++stats_.accepted;
     stats_.connection_rate.add(worker_.loop.now_ms());
@@ -175,7 +176,8 @@ void ConnectionManager::drain(std::int64_t timeout_ms) {
 
 void ConnectionManager::drop_empty_generations() {
     for (auto& generation : generations_)
-        if (generation.get() != current_ && generation->connections() == 0) worker_.loop.defer_delete(std::move(generation));
+        if (generation.get() != current_ && generation->connections() == 0)
+            worker_.loop.defer_delete(std::move(generation));
     std::erase(generations_, nullptr);
 }
 
@@ -229,7 +231,8 @@ void ConnectionManager::update_health() {
 }
 
 void ConnectionManager::announce(EventType type, Reason reason, std::uint64_t connection, std::string detail) {
-    worker_.events.add({.type = type, .reason = reason, .source = source_, .connection = connection, .detail = std::move(detail)});
+    worker_.events.add(
+        {.type = type, .reason = reason, .source = source_, .connection = connection, .detail = std::move(detail)});
 }
 
 }  // namespace sluice

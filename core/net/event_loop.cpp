@@ -115,7 +115,9 @@ void EventLoop::arm_wakeup() {
         return;
     }
     const std::int64_t wait = std::max<std::int64_t>(0, next - now_ms());
-    uv_timer_start(wakeup_.get(), [](uv_timer_t* t) { owner_of(t).wakeup_at_ = Timer::kNever; }, static_cast<std::uint64_t>(wait), 0);
+    uv_timer_start(
+        wakeup_.get(), [](uv_timer_t* t) { owner_of(t).wakeup_at_ = Timer::kNever; }, static_cast<std::uint64_t>(wait),
+        0);
 }
 
 }  // namespace sluice

@@ -54,7 +54,7 @@ public:
 
     void schedule(Task& task);  // once, however often it is asked for before it runs
     void defer_delete(std::unique_ptr<Deferred> object) { graveyard_.push_back(std::move(object)); }
-    void bury();  // deletes what was closed now: for destructors of what those objects refer to
+    void bury();       // deletes what was closed now: for destructors of what those objects refer to
     void post(Fn fn);  // from any thread; runs in the loop, in order
 
     // Where incoming bytes are read to: valid until the callback that handed them out returns.

@@ -7,9 +7,17 @@
 namespace sluice {
 
 const char* to_string(EventType type) {
-    static constexpr const char* kNames[] = {"added",    "removed",       "timed_out",        "error",
-                                             "limit_reached", "health_changed", "reloaded", "reload_failed",
-                                             "listener_started", "listener_stopped", "drain_started"};
+    static constexpr const char* kNames[] = {"added",
+                                             "removed",
+                                             "timed_out",
+                                             "error",
+                                             "limit_reached",
+                                             "health_changed",
+                                             "reloaded",
+                                             "reload_failed",
+                                             "listener_started",
+                                             "listener_stopped",
+                                             "drain_started"};
     return kNames[static_cast<std::size_t>(type)];
 }
 

@@ -29,7 +29,8 @@ std::int64_t Generation::begins(Step step) const {
 }
 
 void Generation::enter_due_steps(std::int64_t now_ms) {
-    while (step_ != Step::cut && begins(Step(static_cast<int>(step_) + 1)) <= now_ms) enter(Step(static_cast<int>(step_) + 1));
+    while (step_ != Step::cut && begins(Step(static_cast<int>(step_) + 1)) <= now_ms)
+        enter(Step(static_cast<int>(step_) + 1));
     if (step_ != Step::cut) manager_.worker().loop.timers().arm(*this, begins(Step(static_cast<int>(step_) + 1)));
 }
 

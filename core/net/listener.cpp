@@ -89,7 +89,8 @@ void Listener::stop(std::int64_t timeout_ms) {
 
 // Only the path of a unix socket is left behind by closing it. Another process may have put its own there.
 void Listener::remove_socket_file() {
-    if (!handed_over_ && file_id_ != 0 && file_id_ == file_id(address_)) ::unlink(address_.c_str() + kUnixPrefix.size());
+    if (!handed_over_ && file_id_ != 0 && file_id_ == file_id(address_))
+        ::unlink(address_.c_str() + kUnixPrefix.size());
 }
 
 int Listener::accept_some(int most) {

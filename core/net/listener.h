@@ -30,7 +30,7 @@ public:
 
     const std::string& name() const { return manager_.context()->name; }
     const std::string& address() const { return address_; }  // where it really listens, or did until stop()
-    int socket() const { return socket_.get(); }  // -1 after stop()
+    int socket() const { return socket_.get(); }             // -1 after stop()
     // Another listener goes on with the socket: its file in the file system must stay.
     void hand_over() { handed_over_ = true; }
     ListenerState state() const;
@@ -45,7 +45,7 @@ public:
 
 private:
     static constexpr int kAcceptsPerTurn = 64;
-    static constexpr std::int64_t kPause = 100;  // ms without accepting when descriptors ran out
+    static constexpr std::int64_t kPause = 100;               // ms without accepting when descriptors ran out
     static constexpr std::int64_t kWarningInterval = 10'000;  // ms
 
     void on_slot_freed() override;

@@ -51,7 +51,8 @@ Reason Progress::check_sending(const Sample& now, const config::PoolSettings& ru
     const std::int64_t elapsed = now.now_ms - out_.since;
     if (now.sending && elapsed < rules.min_data_rate_grace.count()) return Reason::none;
     const Window window = std::exchange(out_, Window{now.now_ms, now.sent});
-    return now.sending && below(now.sent - window.bytes, rules.min_data_rate, elapsed) ? Reason::min_data_rate : Reason::none;
+    return now.sending && below(now.sent - window.bytes, rules.min_data_rate, elapsed) ? Reason::min_data_rate
+                                                                                       : Reason::none;
 }
 
 Reason Progress::check_receiving(const Sample& now, const config::PoolSettings& rules) {
@@ -62,7 +63,8 @@ Reason Progress::check_receiving(const Sample& now, const config::PoolSettings& 
     }
     const std::int64_t whole = now.now_ms - request_.since;
     const bool keeps_up = rules.min_data_rate > 0 && !below(now.received - request_.bytes, rules.min_data_rate, whole);
-    if (rules.request_timeout.count() > 0 && whole >= rules.request_timeout.count() && !keeps_up) return Reason::request_timeout;
+    if (rules.request_timeout.count() > 0 && whole >= rules.request_timeout.count() && !keeps_up)
+        return Reason::request_timeout;
 
     const std::int64_t elapsed = now.now_ms - in_.since;
     if (elapsed < rules.min_data_rate_grace.count()) return Reason::none;

@@ -41,9 +41,9 @@ private:
     Reason check_sending(const Sample& now, const config::PoolSettings& rules);
     Reason check_receiving(const Sample& now, const config::PoolSettings& rules);
 
-    Window in_, out_;              // of the rate rule: each lasts min_data_rate_grace
-    Window request_;               // since the request's first byte
-    std::int64_t moved_at_;        // when a sent byte was last seen
+    Window in_, out_;        // of the rate rule: each lasts min_data_rate_grace
+    Window request_;         // since the request's first byte
+    std::int64_t moved_at_;  // when a sent byte was last seen
     std::uint64_t moved_;
     std::int64_t checked_at_;
     bool sender_failed_ = false;

@@ -14,7 +14,8 @@ namespace sluice {
 namespace {
 
 template <class Handle>
-Result<UvPtr<uv_stream_t>> open_stream(EventLoop& loop, int fd, int (*init)(uv_loop_t*, Handle*), int (*open)(Handle*, int)) {
+Result<UvPtr<uv_stream_t>> open_stream(EventLoop& loop, int fd, int (*init)(uv_loop_t*, Handle*),
+                                       int (*open)(Handle*, int)) {
     auto* handle = new Handle;
     init(loop.raw(), handle);
     UvPtr<uv_stream_t> stream(reinterpret_cast<uv_stream_t*>(handle));
@@ -26,7 +27,8 @@ Result<UvPtr<uv_stream_t>> open_stream(EventLoop& loop, int fd, int (*init)(uv_l
 }
 
 Error error_of(int status) {
-    const bool cut = status == UV_ECONNRESET || status == UV_EPIPE || status == UV_ETIMEDOUT || status == UV_ECONNABORTED;
+    const bool cut =
+        status == UV_ECONNRESET || status == UV_EPIPE || status == UV_ETIMEDOUT || status == UV_ECONNABORTED;
     return {cut ? Errc::reset : Errc::system, -status};
 }
 
@@ -145,7 +147,8 @@ void SocketTransport::try_write(ByteQueue& bytes) {
     std::array<iovec, 16> vectors;
     while (!bytes.empty()) {
         const auto used = bytes.gather(vectors);
-        const int count = uv_try_write(stream_.get(), reinterpret_cast<uv_buf_t*>(used.data()), static_cast<unsigned>(used.size()));
+        const int count =
+            uv_try_write(stream_.get(), reinterpret_cast<uv_buf_t*>(used.data()), static_cast<unsigned>(used.size()));
         if (count == UV_EAGAIN) return;
         if (count < 0) return fail_later(count);
         bytes.consume(static_cast<std::size_t>(count));
@@ -165,7 +168,8 @@ void SocketTransport::start_write() {
         if (finished->transport) finished->transport->on_written(status);
     };
     if (covered < op->bytes.size()) queued_ = op->bytes.split_after(covered);
-    const int status = uv_write(&op->request, stream_.get(), reinterpret_cast<uv_buf_t*>(used.data()), static_cast<unsigned>(used.size()), done);
+    const int status = uv_write(&op->request, stream_.get(), reinterpret_cast<uv_buf_t*>(used.data()),
+                                static_cast<unsigned>(used.size()), done);
     if (status == 0) return;
     in_flight_ = nullptr;
     delete op;

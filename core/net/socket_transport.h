@@ -57,7 +57,7 @@ private:
     WriteOp* in_flight_ = nullptr;  // owned by libuv until its callback
     std::uint32_t turn_ = 0;        // which loop turn turn_bytes_ belongs to
     std::uint32_t turn_bytes_ = 0;
-    int error_ = 0;                 // a libuv error that is still to be told
+    int error_ = 0;  // a libuv error that is still to be told
     bool reading_ = false, wants_read_ = false, resting_ = false, shutdown_ = false;
 };
 

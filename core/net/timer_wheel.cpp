@@ -69,7 +69,8 @@ void TimerWheel::advance_slots(std::int64_t first, std::int64_t last) {
 }
 
 void TimerWheel::advance_heap() {
-    for (std::size_t left = heap_.size(); left > 0 && !heap_.empty() && heap_[0]->placed_ <= now_; --left) settle(*heap_[0]);
+    for (std::size_t left = heap_.size(); left > 0 && !heap_.empty() && heap_[0]->placed_ <= now_; --left)
+        settle(*heap_[0]);
 }
 
 std::int64_t TimerWheel::find_next() {

@@ -30,9 +30,9 @@ protected:
 private:
     friend class TimerWheel;
     static constexpr std::uint32_t kNotInHeap = std::numeric_limits<std::uint32_t>::max();
-    TimerWheel* wheel_ = nullptr;           // set while armed
-    std::int64_t deadline_ = kNever;        // when to fire
-    std::int64_t placed_ = kNever;          // when the wheel looks at it next; never after deadline_
+    TimerWheel* wheel_ = nullptr;     // set while armed
+    std::int64_t deadline_ = kNever;  // when to fire
+    std::int64_t placed_ = kNever;    // when the wheel looks at it next; never after deadline_
     std::uint32_t heap_index_ = kNotInHeap;
 };
 

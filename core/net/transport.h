@@ -16,8 +16,8 @@ class TransportEvents {
 public:
     virtual void on_ready() = 0;            // once: bytes can flow (the TLS handshake is done)
     virtual void on_data(Bytes bytes) = 0;  // borrowed until it returns
-    virtual void on_writable() = 0;  // pending_bytes() fell to kLowWater from above it; or to 0 after shutdown()
-    virtual void on_end() = 0;       // the peer will send no more; we still may
+    virtual void on_writable() = 0;         // pending_bytes() fell to kLowWater from above it; or to 0 after shutdown()
+    virtual void on_end() = 0;              // the peer will send no more; we still may
     virtual void on_error(Error error) = 0;  // the stream is broken; the last event
 
 protected:

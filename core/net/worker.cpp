@@ -63,7 +63,8 @@ std::size_t Worker::shed_idle(std::size_t count) {
 }
 
 Listener* Worker::find(const std::string& name) {
-    const auto found = std::find_if(listeners.begin(), listeners.end(), [&](const auto& l) { return l->name() == name; });
+    const auto found =
+        std::find_if(listeners.begin(), listeners.end(), [&](const auto& l) { return l->name() == name; });
     return found == listeners.end() ? nullptr : found->get();
 }
 

@@ -36,7 +36,7 @@ public:
     void watch();  // to be called when memory may have grown; cheap
 
 private:
-    static constexpr std::int64_t kInterval = 100;       // ms
+    static constexpr std::int64_t kInterval = 100;  // ms
     static constexpr std::uint64_t kLeastShare = ChunkPool::kChunkSize;
     std::uint64_t fair_share() const;
     void on_timer(std::int64_t now_ms) override;
@@ -74,8 +74,8 @@ struct Worker {
     FdReserve reserve;
     PressureRelief pressure{*this};
     Housekeeping housekeeping{loop};
-    std::uint64_t next_id = 1;        // of connections; never used twice
-    std::uint64_t next_trace_id = 1;  // of exchanges
+    std::uint64_t next_id = 1;                         // of connections; never used twice
+    std::uint64_t next_trace_id = 1;                   // of exchanges
     std::vector<std::unique_ptr<Listener>> listeners;  // those of the configuration
     std::vector<std::unique_ptr<Listener>> retiring;   // removed from it, still draining
 };

@@ -10,8 +10,9 @@ std::string decoded(std::string_view text) {
     std::string result;
     for (std::size_t i = 0; i < text.size(); ++i) {
         unsigned code = 0;
-        const bool escape = text[i] == '%' && i + 2 < text.size() &&
-                            std::from_chars(text.data() + i + 1, text.data() + i + 3, code, 16).ptr == text.data() + i + 3;
+        const bool escape =
+            text[i] == '%' && i + 2 < text.size() &&
+            std::from_chars(text.data() + i + 1, text.data() + i + 3, code, 16).ptr == text.data() + i + 3;
         result += escape ? static_cast<char>(code) : text[i] == '+' ? ' ' : text[i];
         if (escape) i += 2;
     }

@@ -17,15 +17,15 @@ struct ReloadOutcome {
     std::int64_t unix_ms = 0;
     bool ok = true;
     std::uint64_t revision = 0;
-    std::vector<std::string> errors;    // file:line:column: path: message
+    std::vector<std::string> errors;  // file:line:column: path: message
     std::vector<std::string> warnings;
     std::vector<config::Change> changes;
-    std::string error_text() const;     // all errors, a line each
+    std::string error_text() const;  // all errors, a line each
 };
 
 struct DaemonStatus {
     std::int64_t uptime_ms = 0;
-    bool ready = false;     // serving, and not about to stop
+    bool ready = false;  // serving, and not about to stop
     bool draining = false;
     std::uint64_t revision = 0;
     std::string config_file;
@@ -42,11 +42,11 @@ public:
     virtual Worker& worker() = 0;
     virtual DaemonStatus status() = 0;
     virtual const config::SettingsTable& settings() = 0;
-    virtual void reload(Done done) = 0;                                     // done: when it has ended
+    virtual void reload(Done done) = 0;                                         // done: when it has ended
     virtual void plan(std::string yaml, std::string file_name, Done done) = 0;  // what a reload to this text would do
-    virtual Status restart(const std::string& listener) = 0;                // Errc::refused while draining
+    virtual Status restart(const std::string& listener) = 0;                    // Errc::refused while draining
     virtual Status drain(const std::string& listener) = 0;
-    virtual void drain_all() = 0;                                           // and exit, as on SIGTERM
+    virtual void drain_all() = 0;  // and exit, as on SIGTERM
 
 protected:
     ~Control() = default;

@@ -21,7 +21,8 @@ std::string iso_time(std::int64_t unix_ms) {
 Json reasons_json(const ReasonCounts& counts) {
     Json json = Json::object();
     for (std::size_t i = 0; i < kReasons; ++i)
-        if (const auto count = counts[static_cast<Reason>(i)]; count > 0) json[to_string(static_cast<Reason>(i))] = count;
+        if (const auto count = counts[static_cast<Reason>(i)]; count > 0)
+            json[to_string(static_cast<Reason>(i))] = count;
     return json;
 }
 
@@ -32,7 +33,8 @@ Json latency_json(const metrics::Histogram& microseconds) {
 
 Json pending_json(const std::vector<config::PendingKey>& keys) {
     Json json = Json::array();
-    for (const auto& key : keys) json.push_back({{"key", key.key}, {"running", key.running}, {"configured", key.configured}});
+    for (const auto& key : keys)
+        json.push_back({{"key", key.key}, {"running", key.running}, {"configured", key.configured}});
     return json;
 }
 
@@ -67,7 +69,8 @@ Json pool_json(ConnectionManager& pool, std::int64_t now_ms) {
 std::vector<config::PendingKey> pending_of(Control& control, const DaemonStatus& status, Listener& listener) {
     for (const auto& configured : status.config->listeners)
         if (configured.name == listener.name())
-            return config::pending_restart(listener.pool().context()->pool, configured.pool, configured.protocol, control.settings());
+            return config::pending_restart(listener.pool().context()->pool, configured.pool, configured.protocol,
+                                           control.settings());
     return {};
 }
 
@@ -127,7 +130,10 @@ Json status_json(Control& control) {
                  {"config_file", status.config_file},
                  {"last_reload", nullptr},
                  {"pending_restart", pending_json(status.pending_restart)},
-                 {"memory", {{"limit", worker.memory.limit()}, {"used", worker.memory.used()}, {"level", to_string(worker.memory.level())}}},
+                 {"memory",
+                  {{"limit", worker.memory.limit()},
+                   {"used", worker.memory.used()},
+                   {"level", to_string(worker.memory.level())}}},
                  {"warnings", status.warnings},
                  {"listeners", Json::array()}};
     if (status.last_reload) {
@@ -154,12 +160,9 @@ Json connections_json(Worker& worker, const ConnectionFilter& filter) {
 }
 
 Json outcome_json(const ReloadOutcome& outcome) {
-    return {{"time", iso_time(outcome.unix_ms)},
-            {"ok", outcome.ok},
-            {"revision", outcome.revision},
-            {"error", outcome.ok ? Json(nullptr) : Json(outcome.error_text())},
-            {"warnings", outcome.warnings},
-            {"changes", changes_json(outcome.changes)}};
+    return {{"time", iso_time(outcome.unix_ms)}, {"ok", outcome.ok},
+            {"revision", outcome.revision},      {"error", outcome.ok ? Json(nullptr) : Json(outcome.error_text())},
+            {"warnings", outcome.warnings},      {"changes", changes_json(outcome.changes)}};
 }
 
 Json plan_json(Control& control, const ReloadOutcome& outcome) {
@@ -170,7 +173,10 @@ Json plan_json(Control& control, const ReloadOutcome& outcome) {
         row["connections"] = touched_by(control.worker(), change);
         changes.push_back(std::move(row));
     }
-    return {{"ok", outcome.ok}, {"errors", outcome.errors}, {"warnings", outcome.warnings}, {"changes", std::move(changes)}};
+    return {{"ok", outcome.ok},
+            {"errors", outcome.errors},
+            {"warnings", outcome.warnings},
+            {"changes", std::move(changes)}};
 }
 
 Json event_json(const EventRing& ring, const Event& event) {

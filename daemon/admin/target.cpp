@@ -72,14 +72,17 @@ void show_listener(AdminHandler&, Call& call) {
     call.answer(200, listener_json(call.control, *listener));
 }
 
-void show_listeners(AdminHandler&, Call& call) { call.answer(200, Json{{"listeners", status_json(call.control)["listeners"]}}); }
+void show_listeners(AdminHandler&, Call& call) {
+    call.answer(200, Json{{"listeners", status_json(call.control)["listeners"]}});
+}
 
 void show_connections(AdminHandler&, Call& call) {
     const auto limit = number(call, "limit", 100);
     if (!limit) return call.refuse(400, "limit: a number was expected");
     const std::string state = call.parameter("state");
     if (!state.empty() && !is_phase(state)) return call.refuse(400, "state: no such state '" + state + "'");
-    call.answer(200, connections_json(call.control.worker(), {call.parameter("listener"), state, call.parameter("peer"), *limit}));
+    call.answer(200, connections_json(call.control.worker(),
+                                      {call.parameter("listener"), state, call.parameter("peer"), *limit}));
 }
 
 void kill_connection(AdminHandler&, Call& call) {
@@ -93,18 +96,22 @@ void kill_connection(AdminHandler&, Call& call) {
 
 void show_config(AdminHandler&, Call& call) {
     const DaemonStatus status = call.control.status();
-    call.answer(200, Json{{"revision", status.revision}, {"file", status.config_file}, {"yaml", config::to_yaml(*status.config, call.control.settings())}});
+    call.answer(200, Json{{"revision", status.revision},
+                          {"file", status.config_file},
+                          {"yaml", config::to_yaml(*status.config, call.control.settings())}});
 }
 
 void make_plan(AdminHandler&, Call& call) {
     const std::string name = call.parameter("name");
-    call.control.plan(std::move(call.body), name.empty() ? "plan" : name, [reply = call.reply, &control = call.control](const ReloadOutcome& outcome) {
-        reply(outcome.ok ? 200 : 422, plan_json(control, outcome));
-    });
+    call.control.plan(std::move(call.body), name.empty() ? "plan" : name,
+                      [reply = call.reply, &control = call.control](const ReloadOutcome& outcome) {
+                          reply(outcome.ok ? 200 : 422, plan_json(control, outcome));
+                      });
 }
 
 void reload(AdminHandler&, Call& call) {
-    call.control.reload([reply = call.reply](const ReloadOutcome& outcome) { reply(outcome.ok ? 200 : 422, outcome_json(outcome)); });
+    call.control.reload(
+        [reply = call.reply](const ReloadOutcome& outcome) { reply(outcome.ok ? 200 : 422, outcome_json(outcome)); });
 }
 
 void restart(AdminHandler&, Call& call) {
@@ -137,7 +144,9 @@ void show_ready(AdminHandler&, Call& call) {
 constexpr Endpoint kEndpoints[] = {
     {"GET", "/healthz", [](AdminHandler&, Call& call) { call.answer(200, "text/plain", "ok\n"); }, true},
     {"GET", "/readyz", show_ready, true},
-    {"GET", "/metrics", [](AdminHandler&, Call& call) { call.answer(200, "text/plain; version=0.0.4", metrics_text(call.control)); }, true},
+    {"GET", "/metrics",
+     [](AdminHandler&, Call& call) { call.answer(200, "text/plain; version=0.0.4", metrics_text(call.control)); },
+     true},
     {"GET", "/v1/status", [](AdminHandler&, Call& call) { call.answer(200, status_json(call.control)); }},
     {"GET", "/v1/listeners", show_listeners},
     {"GET", "/v1/listeners/", show_listener},
@@ -166,7 +175,8 @@ const Endpoint* AdminHandler::choose() {
     if (!target_.knows_host(head.host)) return call_->refuse(421, "this host is not listed in admin.hosts"), nullptr;
     bool path_known = false;
     for (const Endpoint& endpoint : kEndpoints) {
-        if ((target_.access() == Access::read_only && !endpoint.read_only_too) || !matches_path(endpoint, head.path)) continue;
+        if ((target_.access() == Access::read_only && !endpoint.read_only_too) || !matches_path(endpoint, head.path))
+            continue;
         path_known = true;
         if (!matches_method(endpoint, head.method)) continue;
         call_->rest_of_path = head.path.substr(std::min(endpoint.path.size(), head.path.size()));
@@ -178,7 +188,9 @@ const Endpoint* AdminHandler::choose() {
 
 void AdminHandler::run() {
     if (endpoint_->method != "GET")
-        log::write(log::Level::info, "admin: " + std::string(endpoint_->method) + " " + std::string(call_->head.path) + std::string(call_->head.query),
+        log::write(log::Level::info,
+                   "admin: " + std::string(endpoint_->method) + " " + std::string(call_->head.path) +
+                       std::string(call_->head.query),
                    {{"PEER", call_->stream.exchange().peer.text()}});
     endpoint_->action(*this, *call_);
 }
@@ -191,7 +203,8 @@ bool is_ip_literal(std::string_view host) {
 
 // A page of some site must not reach us under its own name (DNS rebinding).
 bool AdminTarget::knows_host(std::string_view host) const {
-    return access_ == Access::full || is_ip_literal(host) || std::find(hosts_.begin(), hosts_.end(), host) != hosts_.end();
+    return access_ == Access::full || is_ip_literal(host) ||
+           std::find(hosts_.begin(), hosts_.end(), host) != hosts_.end();
 }
 
 std::unique_ptr<Handler> AdminTarget::make_handler() const { return std::make_unique<AdminHandler>(*this); }

@@ -16,8 +16,8 @@ public:
 
     // `text` is the whole head so far; calls with more of it go on where the last one stopped.
     Verdict scan(Bytes text);
-    std::size_t head_size() const { return line_; }      // with the empty line; after `complete`
-    bool in_request_line() const { return line_ == 0; }  // its end was not seen yet
+    std::size_t head_size() const { return line_; }                  // with the empty line; after `complete`
+    bool in_request_line() const { return line_ == 0; }              // its end was not seen yet
     std::size_t request_line_size() const { return request_line_; }  // 0 while in it
     void reset() { line_ = request_line_ = 0; }
 

@@ -4,7 +4,9 @@
 
 namespace sluice::http1 {
 
-std::unique_ptr<Session> Http1Module::make_session(SessionHost& host) { return std::make_unique<ServerSession>(*this, host); }
+std::unique_ptr<Session> Http1Module::make_session(SessionHost& host) {
+    return std::make_unique<ServerSession>(*this, host);
+}
 
 std::unique_ptr<ServerStream> Http1Module::make_stream() {
     if (free_.empty()) return std::make_unique<ServerStream>();

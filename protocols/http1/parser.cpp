@@ -13,7 +13,8 @@ std::string_view extended(std::string_view piece, const char* at, std::size_t le
 }
 
 bool is_version(std::string_view text) {
-    return text.size() == 8 && text.substr(0, 5) == "HTTP/" && text[6] == '.' && text[5] >= '0' && text[5] <= '9' && text[7] >= '0' && text[7] <= '9';
+    return text.size() == 8 && text.substr(0, 5) == "HTTP/" && text[6] == '.' && text[5] >= '0' && text[5] <= '9' &&
+           text[7] >= '0' && text[7] <= '9';
 }
 
 }  // namespace
@@ -139,13 +140,15 @@ Reason RequestParser::read_lines(Bytes text) {
 Reason RequestParser::refusal_of(llhttp_errno_t error) const {
     if (refusal_ != Reason::none) return refusal_;
     // The second is how llhttp says that a method is not HTTP's.
-    if (error == HPE_INVALID_METHOD || (error == HPE_INVALID_CONSTANT && llhttp_.method >= HTTP_SOURCE)) return Reason::not_implemented;
+    if (error == HPE_INVALID_METHOD || (error == HPE_INVALID_CONSTANT && llhttp_.method >= HTTP_SOURCE))
+        return Reason::not_implemented;
     return error == HPE_INVALID_VERSION ? Reason::version_not_supported : Reason::bad_request;
 }
 
 void RequestParser::add_field() {
     // RFC 9110, 6.5.1: what frames or routes a message is no trailer.
-    const bool frames = iequals(name_, "content-length") || iequals(name_, "transfer-encoding") || iequals(name_, "host");
+    const bool frames =
+        iequals(name_, "content-length") || iequals(name_, "transfer-encoding") || iequals(name_, "host");
     if (in_body_ && !frames) trailers_.add(name_, value_);
     if (!in_body_) head_.headers.add_stored(name_, value_);
     name_ = value_ = {};
@@ -169,7 +172,8 @@ Reason RequestParser::check_fields() {
 Reason RequestParser::check_transfer_encoding() const {
     const std::size_t count = head_.headers.count("transfer-encoding");
     if (count == 0) return Reason::none;
-    if (count > 1 || head_.version == HttpVersion::http10 || head_.headers.has("content-length")) return Reason::bad_request;
+    if (count > 1 || head_.version == HttpVersion::http10 || head_.headers.has("content-length"))
+        return Reason::bad_request;
     return iequals(head_.headers.get("transfer-encoding"), "chunked") ? Reason::none : Reason::not_implemented;
 }
 
@@ -182,7 +186,8 @@ Reason RequestParser::read_target(std::string_view target) {
     } else {
         if (target[0] != '/') {
             const std::size_t scheme = target.find("://");
-            if (scheme == target.npos || !(iequals(target.substr(0, scheme), "http") || iequals(target.substr(0, scheme), "https")))
+            if (scheme == target.npos ||
+                !(iequals(target.substr(0, scheme), "http") || iequals(target.substr(0, scheme), "https")))
                 return Reason::bad_request;
             target.remove_prefix(scheme + 3);
             authority = target.substr(0, target.find_first_of("/?"));
@@ -196,7 +201,8 @@ Reason RequestParser::read_target(std::string_view target) {
         head_.path = *path;
         head_.query = target.substr(query);
     }
-    const auto host = normalise_host(const_cast<char*>(authority.data()), authority.size());  // in our own copy of the head
+    const auto host =
+        normalise_host(const_cast<char*>(authority.data()), authority.size());  // in our own copy of the head
     if (!host) return Reason::bad_request;
     head_.host = *host;
     return Reason::none;

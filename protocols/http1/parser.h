@@ -40,11 +40,12 @@ public:
     Fed feed_body(Bytes bytes, std::size_t max_trailers);
 
     bool complete() const { return complete_; }
-    bool keep_alive() const { return keep_alive_; }               // what the client asked for
-    bool expects_continue() const { return expects_continue_; }   // RFC 9110, 10.1.1
+    bool keep_alive() const { return keep_alive_; }              // what the client asked for
+    bool expects_continue() const { return expects_continue_; }  // RFC 9110, 10.1.1
     // Of head and trailers, for the memory bound.
     std::size_t held_bytes() const {
-        return head_.headers.capacity() + head_.path_buffer.capacity() + trailers_.capacity() + trailer_text_.capacity();
+        return head_.headers.capacity() + head_.path_buffer.capacity() + trailers_.capacity() +
+               trailer_text_.capacity();
     }
 
 private:
@@ -64,7 +65,7 @@ private:
     llhttp_t llhttp_;
     RequestHead head_;
     HeaderMap trailers_;
-    std::string trailer_text_;       // what came of the trailer section
+    std::string trailer_text_;  // what came of the trailer section
     HeadScanner trailer_scanner_;
     std::string_view name_, value_;  // the field that is being read, pieces of head_ or trailer_text_
     std::size_t extension_bytes_ = 0;

@@ -20,7 +20,8 @@ std::uint64_t spread(std::uint64_t limit, std::uint64_t id) {
 
 }  // namespace
 
-ServerSession::ServerSession(Http1Module& module, SessionHost& host) : module_(module), host_(host), out_(host.chunks()) {}
+ServerSession::ServerSession(Http1Module& module, SessionHost& host)
+    : module_(module), host_(host), out_(host.chunks()) {}
 
 ServerSession::~ServerSession() {
     drop_input();
@@ -100,7 +101,9 @@ std::size_t ServerSession::take_head(Bytes bytes) {
     if (!in_head_ && !has_room()) return 0;
     const auto verdict = scanner_.scan(bytes);
     const bool complete = verdict == HeadScanner::Verdict::complete;
-    const Reason reason = verdict == HeadScanner::Verdict::bad ? Reason::bad_request : oversize(complete ? scanner_.head_size() : bytes.size());
+    const Reason reason = verdict == HeadScanner::Verdict::bad
+                              ? Reason::bad_request
+                              : oversize(complete ? scanner_.head_size() : bytes.size());
     if (reason != Reason::none) {
         refuse(reason);
         return 0;
@@ -117,7 +120,8 @@ std::size_t ServerSession::take_head(Bytes bytes) {
 Reason ServerSession::oversize(std::size_t received) const {
     const std::size_t most = host_.context()->pool.max_header_size;
     if (received <= most) return Reason::none;
-    return scanner_.in_request_line() || scanner_.request_line_size() > most ? Reason::uri_too_long : Reason::header_too_large;
+    return scanner_.in_request_line() || scanner_.request_line_size() > most ? Reason::uri_too_long
+                                                                             : Reason::header_too_large;
 }
 
 void ServerSession::begin(Bytes head) {

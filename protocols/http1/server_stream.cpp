@@ -19,10 +19,18 @@ struct RefusalStatus {
 };
 
 constexpr RefusalStatus kRefusals[] = {
-    {Reason::bad_request, 400},         {Reason::headers_timeout, 408},        {Reason::request_timeout, 408},
-    {Reason::min_data_rate, 408},       {Reason::body_too_large, 413},         {Reason::uri_too_long, 414},
-    {Reason::expectation_failed, 417},  {Reason::header_too_large, 431},       {Reason::not_implemented, 501},
-    {Reason::max_connections, 503},     {Reason::max_connections_per_client, 503}, {Reason::memory, 503},
+    {Reason::bad_request, 400},
+    {Reason::headers_timeout, 408},
+    {Reason::request_timeout, 408},
+    {Reason::min_data_rate, 408},
+    {Reason::body_too_large, 413},
+    {Reason::uri_too_long, 414},
+    {Reason::expectation_failed, 417},
+    {Reason::header_too_large, 431},
+    {Reason::not_implemented, 501},
+    {Reason::max_connections, 503},
+    {Reason::max_connections_per_client, 503},
+    {Reason::memory, 503},
     {Reason::version_not_supported, 505},
 };
 
@@ -58,7 +66,8 @@ void append_hex(ByteQueue& out, std::size_t number) {
 }  // namespace
 
 int status_of(Reason reason) {
-    const auto found = std::find_if(std::begin(kRefusals), std::end(kRefusals), [&](const auto& row) { return row.reason == reason; });
+    const auto found =
+        std::find_if(std::begin(kRefusals), std::end(kRefusals), [&](const auto& row) { return row.reason == reason; });
     return found == std::end(kRefusals) ? 0 : found->status;
 }
 

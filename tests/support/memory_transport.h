@@ -22,9 +22,9 @@ public:
 
     std::unique_ptr<Transport> make_transport();  // once
 
-    void send(Bytes bytes);   // told now, or as soon as somebody reads
-    void leave(Bytes bytes);  // arrived and not told yet: read_now() finds it
-    void end();               // sends no more
+    void send(Bytes bytes);                         // told now, or as soon as somebody reads
+    void leave(Bytes bytes);                        // arrived and not told yet: read_now() finds it
+    void end();                                     // sends no more
     void stay_on_fin() { closes_on_fin_ = false; }  // does not close when it sees our FIN
     void fail(Errc code);
     void hold() { held_ = true; }            // stops to read: what is written stays pending
