@@ -54,6 +54,16 @@ void Connection::on_ready() {
     if (draining()) session_->close_when_idle(Reason::drain);
 }
 
+// Whatever the session writes meanwhile goes out as one.
+template <class Call>
+void Connection::tell_session(Call&& call) {
+    {
+        const Turn turn(in_turn_);
+        call(*session_);
+    }
+    flush();
+}
+
 // --- bytes in ---
 
 void Connection::on_data(Bytes bytes) {
@@ -86,11 +96,7 @@ void Connection::on_end() {
         return;
     }
     if (!session_) return close(Reason::peer_closed, CloseMode::abort);  // in the middle of its handshake
-    {
-        const Turn turn(in_turn_);
-        session_->on_read_end();
-    }
-    flush();
+    tell_session([&](Session& session) { session.on_read_end(); });
 }
 
 void Connection::on_error(Error error) {
@@ -276,11 +282,7 @@ void Connection::phase_timed_out() {
         default: break;
     }
     if (in_refusal_lane()) return close(refusal_, CloseMode::abort);
-    {
-        const Turn turn(in_turn_);
-        session_->on_timeout(Reason::headers_timeout);
-    }
-    flush();
+    tell_session([&](Session& session) { session.on_timeout(Reason::headers_timeout); });
 }
 
 Progress::Sample Connection::sample() const {
@@ -313,11 +315,7 @@ void Connection::check_progress(std::int64_t now_ms) {
     const Reason broken = progress_->check(now, context()->pool);
     if (broken == Reason::none) return;
     if (progress_->sender_failed() || closing()) return close(broken, CloseMode::abort);
-    {
-        const Turn turn(in_turn_);
-        session_->on_timeout(broken);
-    }
-    flush();
+    tell_session([&](Session& session) { session.on_timeout(broken); });
 }
 
 Reason Connection::admit_request() {

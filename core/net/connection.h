@@ -91,6 +91,8 @@ private:
     void on_timer(std::int64_t now_ms) override;
     void run() override;  // the scheduled flush
 
+    template <class Call>
+    void tell_session(Call&& call);
     void receive(Bytes bytes);
     void discard(std::size_t count);
     void flush();
