@@ -31,10 +31,7 @@ config::Diagnostics try_addresses(const config::Config& config, const std::strin
         const std::string path = "listeners[" + std::to_string(index++) + "].bind";
         if (listener.bind.kind == config::BindAddress::Kind::unix_socket) continue;  // trying would leave a file
         const auto socket = SocketSource().take(listener.name, listener.bind);
-        if (!socket)
-            problems.push_back(
-                {file, listener.bind_where, path,
-                 "cannot listen on " + listener.bind.text() + ": " + std::strerror(socket.error().native)});
+        if (!socket) problems.push_back(cannot_listen(listener.bind, listener.bind_where, path, file, socket.error()));
     }
     return problems;
 }
@@ -46,14 +43,12 @@ std::string cannot_create(const std::string& path) {
 }
 
 config::Diagnostics try_names(const config::Config& config, const Options& options) {
-    config::Diagnostics problems;
+    config::Diagnostics problems = system_problems(config, options.config);
     const auto require = [&](const char* key, const std::string& problem) {
         if (!problem.empty()) problems.push_back({options.config, {}, key, problem});
     };
-    require("user", unknown_user(config.user));
     require("admin.group", unknown_group(config.admin.group));
     require("admin.socket", cannot_create(options.admin_socket.empty() ? config.admin.socket : options.admin_socket));
-    require("log.access.path", cannot_write(config.log.access.path));
     for (const auto& listener : config.listeners)
         if (listener.bind.kind == config::BindAddress::Kind::unix_socket)
             require("bind", cannot_create(listener.bind.path));

@@ -242,8 +242,8 @@ void Daemon::drain_all() {
     reloader_.close();
     config::Millis longest = reloader_.config()->drain_delay;
     config::Millis drain{0};
-    for (const auto* list : {&worker_.listeners, &worker_.retiring})
-        for (const auto& listener : *list) drain = std::max(drain, listener->pool().context()->pool.drain_timeout);
+    worker_.for_each_listener(
+        [&drain](Listener& l) { drain = std::max(drain, l.pool().context()->pool.drain_timeout); });
     longest += drain + config::Millis(5000);
     log::write(log::Level::notice, "stopping: draining");
     service_.stopping("draining", longest);
@@ -253,8 +253,7 @@ void Daemon::drain_all() {
 void Daemon::stop_listeners(bool at_once) {
     state_ = std::max(state_, State::draining);
     std::vector<Listener*> all;  // they may retire while they stop
-    for (const auto* list : {&worker_.listeners, &worker_.retiring})
-        for (const auto& listener : *list) all.push_back(listener.get());
+    worker_.for_each_listener([&all](Listener& listener) { all.push_back(&listener); });
     for (Listener* listener : all) listener->stop(at_once ? 0 : listener->pool().context()->pool.drain_timeout.count());
     leave_if_empty();
 }

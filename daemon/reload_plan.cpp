@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 
 #include "config/address.h"
 #include "core/http/router.h"
@@ -35,12 +36,12 @@ bool same_service(const config::ListenerConfig& a, const config::ListenerConfig&
     return a.protocol == b.protocol && a.pool == b.pool && a.routes == b.routes;
 }
 
+}  // namespace
+
 config::Diagnostic cannot_listen(const config::BindAddress& bind, config::Position where, std::string key,
                                  const std::string& file, const Error& error) {
     return {file, where, std::move(key), "cannot listen on " + bind.text() + ": " + std::strerror(error.native)};
 }
-
-}  // namespace
 
 RunningState RunningState::of(Worker& worker, std::shared_ptr<const config::Config> config) {
     RunningState state{std::move(config), {}};
@@ -79,7 +80,7 @@ config::Checked<ReloadPlan> ReloadPlan::prepare(RunningState running, config::Lo
     for (std::size_t i = 0; i < to.config.listeners.size(); ++i)
         plan.plan_listener(to.config.listeners[i], i, file, running, modules, sockets, table, problems);
     plan.plan_admin(to.config.admin, running.config.get(), file, sockets, problems);
-    plan.check_process(to.config, file, problems);
+    std::ranges::move(system_problems(to.config, file), std::back_inserter(problems));
     if (!problems.empty()) {
         for (const std::string& path : plan.new_files_) ::unlink(path.c_str());
         return tl::unexpected(std::move(problems));
@@ -151,13 +152,14 @@ void ReloadPlan::plan_admin(const config::AdminConfig& wanted, const config::Con
                             "cannot give " + wanted.socket + " to the group: " + std::strerror(shared.error().native)});
 }
 
-// What the file names and the system must know.
-void ReloadPlan::check_process(const config::Config& wanted, const std::string& file, config::Diagnostics& problems) {
+config::Diagnostics system_problems(const config::Config& config, const std::string& file) {
+    config::Diagnostics problems;
     const auto require = [&](const char* key, const std::string& problem) {
         if (!problem.empty()) problems.push_back({file, {}, key, problem});
     };
-    require("user", unknown_user(wanted.user));
-    require("log.access.path", cannot_write(wanted.log.access.path));
+    require("user", unknown_user(config.user));
+    require("log.access.path", cannot_write(config.log.access.path));
+    return problems;
 }
 
 void ReloadPlan::commit(Worker& worker, Listener::Owner& owner) noexcept {

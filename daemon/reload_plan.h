@@ -66,7 +66,6 @@ private:
     void plan_admin(const config::AdminConfig& wanted, const config::Config* running, const std::string& file,
                     SocketSource& sockets, config::Diagnostics& problems);
     Result<Fd> take_socket(const config::ListenerConfig& wanted, RunningState& running, SocketSource& sockets);
-    void check_process(const config::Config& wanted, const std::string& file, config::Diagnostics& problems);
     bool take_back(Worker& worker, Step& step);
     void retire(Worker& worker);
 
@@ -78,6 +77,12 @@ private:
     std::vector<std::string> new_files_;    // of unix sockets; removed again if the plan fails
     std::vector<std::string> handed_over_;  // addresses that another listener goes on with
 };
+
+// "cannot listen on 127.0.0.1:80: Address already in use", at the key that asked for it.
+config::Diagnostic cannot_listen(const config::BindAddress& bind, config::Position where, std::string key,
+                                 const std::string& file, const Error& error);
+// What the file names and the system does not know or allow.
+config::Diagnostics system_problems(const config::Config& config, const std::string& file);
 
 // What a listener runs with: the configured settings, except that `pool` is what is in force.
 Ref<const ListenerContext> make_context(const config::ListenerConfig& wanted, const config::PoolSettings& pool,

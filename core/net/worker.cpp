@@ -30,9 +30,9 @@ void PressureRelief::watch() {
 void PressureRelief::on_timer(std::int64_t now_ms) {
     active_ = worker_.memory.level() != MemoryBudget::Level::normal;
     const std::uint64_t share = fair_share();
-    for (const auto* list : {&worker_.listeners, &worker_.retiring})
-        for (const auto& listener : *list)
-            listener->pool().for_each([share](Connection& connection) { connection.relieve_memory(share); });
+    worker_.for_each_listener([share](Listener& listener) {
+        listener.pool().for_each([share](Connection& connection) { connection.relieve_memory(share); });
+    });
     if (active_) worker_.loop.timers().arm(*this, now_ms + kInterval);
 }
 
@@ -50,8 +50,7 @@ std::uint64_t PressureRelief::fair_share() const {
     if (worker_.memory.level() == MemoryBudget::Level::normal) return ~std::uint64_t{0};
     if (worker_.memory.level() == MemoryBudget::Level::exhausted) return 0;
     std::uint64_t active = 1;
-    for (const auto* list : {&worker_.listeners, &worker_.retiring})
-        for (const auto& listener : *list) active += listener->pool().active();
+    worker_.for_each_listener([&active](Listener& listener) { active += listener.pool().active(); });
     return std::max(kLeastShare, worker_.memory.used() / active);
 }
 

@@ -65,6 +65,12 @@ struct Worker {
     // Ends up to `count` idle connections of any service listener; how many ended.
     std::size_t shed_idle(std::size_t count);
     Listener* find(const std::string& name);
+    // All that have connections: those of the configuration and those that still drain. `visit` may not end one.
+    template <class Visit>
+    void for_each_listener(Visit&& visit) {
+        for (const auto* list : {&listeners, &retiring})
+            for (const auto& listener : *list) visit(*listener);
+    }
 
     MemoryBudget memory;
     ChunkPool chunks{memory};

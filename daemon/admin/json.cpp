@@ -140,8 +140,8 @@ Json status_json(Control& control) {
         json["last_reload"] = outcome_json(*status.last_reload);
         json["last_reload"].erase("revision");
     }
-    for (const auto* list : {&worker.listeners, &worker.retiring})
-        for (const auto& listener : *list) json["listeners"].push_back(listener_json(control, *listener));
+    worker.for_each_listener(
+        [&](Listener& listener) { json["listeners"].push_back(listener_json(control, listener)); });
     return json;
 }
 
@@ -149,12 +149,12 @@ Json connections_json(Worker& worker, const ConnectionFilter& filter) {
     const std::int64_t now = worker.loop.now_ms();
     Json rows = Json::array();
     std::size_t total = 0;
-    for (const auto* list : {&worker.listeners, &worker.retiring})
-        for (const auto& listener : *list)
-            listener->pool().for_each([&](Connection& connection) {
-                if (connection.in_refusal_lane() || !passes(filter, *listener, connection)) return;
-                if (++total <= filter.limit) rows.push_back(connection_json(*listener, connection, now));
-            });
+    worker.for_each_listener([&](Listener& listener) {
+        listener.pool().for_each([&](Connection& connection) {
+            if (connection.in_refusal_lane() || !passes(filter, listener, connection)) return;
+            if (++total <= filter.limit) rows.push_back(connection_json(listener, connection, now));
+        });
+    });
     const std::size_t shown = rows.size();
     return {{"connections", std::move(rows)}, {"total", total}, {"shown", shown}};
 }
