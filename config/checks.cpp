@@ -85,6 +85,16 @@ CheckedText check_file_path(std::string_view text) {
     return expected("an absolute path", text);
 }
 
+CheckedText check_certificate(std::string_view text) {
+    if (text == kSelfSigned || (!text.empty() && check_file_path(text))) return std::string(text);
+    return expected("an absolute path or self-signed", text);
+}
+
+CheckedText check_name_list(std::string_view text) {
+    if (!has_blank(text)) return std::string(text);
+    return expected("names separated by colons, without blanks", text);
+}
+
 CheckedText check_socket_path(std::string_view text) {
     auto problem = unix_path_problem(text);
     if (problem.empty()) return std::string(text);

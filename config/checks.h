@@ -10,11 +10,16 @@
 namespace sluice::config {
 
 using CheckedText = tl::expected<std::string, std::string>;
+// In place of a certificate's path: made in memory.
+inline constexpr std::string_view kSelfSigned = "self-signed";
+
 using TextCheck = CheckedText (*)(std::string_view text);
 
 CheckedText check_listener_name(std::string_view text);
-CheckedText check_account(std::string_view text);    // a user or group, "" = none
-CheckedText check_file_path(std::string_view text);  // absolute, "" = none
+CheckedText check_account(std::string_view text);      // a user or group, "" = none
+CheckedText check_file_path(std::string_view text);    // absolute, "" = none
+CheckedText check_certificate(std::string_view text);  // absolute, or kSelfSigned
+CheckedText check_name_list(std::string_view text);    // of ciphers or groups, as OpenSSL reads it; "" = its default
 CheckedText check_socket_path(std::string_view text);
 CheckedText check_tcp_address(std::string_view text);  // "" = none
 CheckedText check_bind(std::string_view text);

@@ -16,8 +16,11 @@ namespace sluice::config {
 using Millis = std::chrono::milliseconds;
 using namespace std::chrono_literals;
 
-enum class Protocol { http };
+enum class Protocol { http, https, http2 };
 enum class AtLimit { shed_idle, refuse };
+enum class OnPoolChange { store, restart };
+enum class TlsVersion { tls12, tls13 };
+enum class ClientAuth { none, optional, require };
 enum class LogLevel { debug, info, warning, error };
 enum class AccessFormat { off, json, combined };
 
@@ -54,6 +57,13 @@ struct PoolSettings {
     std::uint64_t max_body_size = 0;
     AtLimit at_limit = AtLimit::shed_idle;
     Millis drain_timeout = 30s;
+    // HTTP/2 only
+    std::uint64_t max_concurrent_streams = 100;
+    std::uint64_t initial_window_size = 64 * 1024;       // of each stream, what a client may send unread
+    std::uint64_t connection_window_size = 1024 * 1024;  // of all its streams together
+    std::uint64_t max_session_memory = 10 * 1024 * 1024;
+    std::uint64_t max_header_list_size = 32 * 1024;  // as RFC 9113, 6.5.2 counts: 32 more for each field
+    Millis session_idle_timeout = 180s;
     bool operator==(const PoolSettings&) const = default;
 };
 
@@ -95,10 +105,48 @@ struct RouteConfig {
     bool operator==(const RouteConfig& o) const { return match == o.match && action == o.action; }
 };
 
+// A certificate and its private key, as PEM files.
+struct CertificateConfig {
+    std::string certificate;  // path of the chain, the leaf first; or "self-signed": made in memory, without a key file
+    std::string key;          // path of the private key; "" = in the certificate's file
+    std::string ocsp_response;  // path of a DER file to staple; "" = none
+    Position where;
+    bool operator==(const CertificateConfig& o) const {
+        return certificate == o.certificate && key == o.key && ocsp_response == o.ocsp_response;
+    }
+};
+
+struct TlsConfig {
+    CertificateConfig main;                       // for clients that name no host, or one that no certificate has
+    std::vector<CertificateConfig> certificates;  // more: chosen by SNI, and by what the client can verify
+    TlsVersion min_version = TlsVersion::tls12;
+    TlsVersion max_version = TlsVersion::tls13;
+    // OpenSSL's names, separated by colons; "" = the library's.
+    std::string ciphers = "ECDHE+AESGCM:ECDHE+CHACHA20";  // of TLS 1.2
+    std::string cipher_suites;                            // of TLS 1.3
+    std::string groups = "X25519:P-256:P-384";            // for the key exchange, in order of preference
+    std::string client_ca;                                // path of a PEM file; "" = none
+    ClientAuth client_auth = ClientAuth::none;
+    std::uint64_t session_cache = 10000;  // sessions kept for clients without tickets; 0 = none
+    bool session_tickets = true;
+    Millis session_timeout = 2h;  // how long a session can be resumed, and how often the ticket key changes
+    Position where;
+    bool operator==(const TlsConfig& o) const {
+        return main == o.main && certificates == o.certificates && min_version == o.min_version &&
+               max_version == o.max_version && ciphers == o.ciphers && cipher_suites == o.cipher_suites &&
+               groups == o.groups && client_ca == o.client_ca && client_auth == o.client_auth &&
+               session_cache == o.session_cache && session_tickets == o.session_tickets &&
+               session_timeout == o.session_timeout;
+    }
+};
+
 struct ListenerConfig {
     std::string name;  // [a-z0-9_-]{1,64}, unique
     Protocol protocol = Protocol::http;
     BindAddress bind;
+    bool allow_http1 = true;                            // http2 over TLS: a client may choose HTTP/1.1 by ALPN
+    OnPoolChange on_pool_change = OnPoolChange::store;  // http2: what a reload does with a changed pool
+    std::optional<TlsConfig> tls;
     PoolSettings pool;
     std::vector<RouteConfig> routes;
     Position where;

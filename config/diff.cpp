@@ -1,16 +1,14 @@
 #include "config/diff.h"
 
 #include <algorithm>
+#include <optional>
 #include <string_view>
 #include <unordered_map>
-
-#include "core/base/text.h"
 
 namespace sluice::config {
 namespace {
 
 constexpr std::string_view kAbsent = "absent";
-constexpr std::size_t kMaxShown = 60;
 
 using ListenersByName = std::unordered_map<std::string_view, const ListenerConfig*>;
 
@@ -20,33 +18,30 @@ ListenersByName by_name(const Config& config) {
     return out;
 }
 
-std::string present(const ListenerConfig& listener) { return "present (" + listener.bind.text() + ")"; }
+using Elements = std::vector<ConstTarget>;
 
-std::string_view action_name(const RouteConfig& route) {
-    for (const SectionInfo* info : children_of(Section::route)) {
-        if (info->form == Form::alternative && !info->elements(&route).empty()) return info->key;
+bool same(const SettingsTable& table, Section section, ConstTarget a, ConstTarget b) {
+    for (const Setting* row : table.rows_of(section)) {
+        if (!(row->member.get(a) == row->member.get(b))) return false;
     }
-    return {};
+    return std::ranges::all_of(children_of(section), [&](const SectionInfo* info) {
+        return std::ranges::equal(info->elements(a), info->elements(b),
+                                  [&](ConstTarget x, ConstTarget y) { return same(table, info->id, x, y); });
+    });
 }
 
-// "respond /v1": enough to recognise a route by.
-std::string summary(const RouteConfig& route) {
-    const RouteMatch& match = route.match;
-    const std::string where = match.host + (match.exact_path.empty() ? match.path : match.exact_path);
-    return shorten(std::string(action_name(route)) + (where.empty() ? "" : " " + where), kMaxShown);
-}
-
-// The part of two route lists that is not the same at their beginnings and ends: an added route is one change then.
+// The part of two lists that is not the same at their beginnings and ends: an added element is one change then.
 struct Middle {
     std::size_t begin, from_end, to_end;
 };
 
-Middle differing(const std::vector<RouteConfig>& from, const std::vector<RouteConfig>& to) {
-    const auto head = std::ranges::mismatch(from, to);
+template <class Same>
+Middle differing(const Elements& from, const Elements& to, Same is_same) {
+    const auto head = std::ranges::mismatch(from, to, is_same);
     const auto begin = static_cast<std::size_t>(head.in1 - from.begin());
     std::size_t from_end = from.size();
     std::size_t to_end = to.size();
-    while (from_end > begin && to_end > begin && from[from_end - 1] == to[to_end - 1]) {
+    while (from_end > begin && to_end > begin && is_same(from[from_end - 1], to[to_end - 1])) {
         --from_end;
         --to_end;
     }
@@ -58,80 +53,86 @@ public:
     explicit Differ(const SettingsTable& table) : table_(table) {}
 
     std::vector<Change> run(const Config& from, const Config& to) {
-        compare_section(Section::root, &from, &to, "");
+        compare_rows(Section::root, &from, &to, "");
+        for (const SectionInfo* info : children_of(Section::root)) {
+            if (info->form == Form::map) compare_child(*info, &from, &to, "");
+        }
         const auto old_names = by_name(from);
         const auto new_names = by_name(to);
+        const SectionInfo& info = section_info(Section::listener);
         for (const ListenerConfig& old : from.listeners) {
             listener_ = old.name;
             const auto now = new_names.find(old.name);
-            if (now == new_names.end()) add_listener_change(present(old), std::string(kAbsent));
+            if (now == new_names.end()) add_element(info, {&old}, {}, listener_key());
             else compare_listener(old, *now->second);
         }
         for (const ListenerConfig& now : to.listeners) {
             listener_ = now.name;
-            if (!old_names.contains(now.name)) add_listener_change(std::string(kAbsent), present(now));
+            if (!old_names.contains(now.name)) add_element(info, {}, {&now}, listener_key());
         }
         return std::move(changes_);
     }
 
 private:
+    std::string listener_key() const { return "listeners." + listener_; }
+
     void add(std::string key, std::string from, std::string to, ReloadClass reload_class) {
         changes_.push_back({std::move(key), std::move(from), std::move(to), reload_class, listener_});
     }
 
-    std::string listener_key() const { return "listeners." + listener_; }
-
-    // It opens or closes a socket.
-    void add_listener_change(std::string from, std::string to) {
-        add(listener_key(), std::move(from), std::move(to), ReloadClass::rebind);
+    // A change of the element as a whole: it came, went, or is another altogether.
+    void add_element(const SectionInfo& info, std::optional<ConstTarget> from, std::optional<ConstTarget> to,
+                     const std::string& path) {
+        const auto shown = [&](const auto& element) { return element ? info.summary(*element) : std::string(kAbsent); };
+        add(path, shown(from), shown(to), info.reload_class);
     }
 
     void compare_listener(const ListenerConfig& from, const ListenerConfig& to) {
         protocol_ = to.protocol;
         compare_section(Section::listener, &from, &to, listener_key());
-        compare_routes(from.routes, to.routes, listener_key() + ".routes");
     }
 
-    // The section's own keys, then those of the maps in it. Lists and alternatives have rules of their own.
     void compare_section(Section section, ConstTarget from, ConstTarget to, const std::string& path) {
+        compare_rows(section, from, to, path);
+        for (const SectionInfo* info : children_of(section)) compare_child(*info, from, to, path);
+    }
+
+    void compare_rows(Section section, ConstTarget from, ConstTarget to, const std::string& path) {
         for (const Setting* row : table_.rows_of(section)) compare_row(*row, from, to, path);
-        for (const SectionInfo* info : children_of(section)) {
-            if (info->form != Form::map) continue;
-            compare_section(info->id, info->elements(from)[0], info->elements(to)[0], join_path(path, info->key));
-        }
     }
 
     void compare_row(const Setting& row, ConstTarget from, ConstTarget to, const std::string& path) {
+        const auto reload_class = row.reload_class(protocol_);
+        if (!reload_class) return;  // left behind by another protocol
         const Value old = row.member.get(from);
         const Value now = row.member.get(to);
         if (old == now) return;
-        add(join_path(path, row.key), row.format_cut(old), row.format_cut(now), row.reload_class(protocol_));
+        add(join_path(path, row.key), row.format_cut(old), row.format_cut(now), *reload_class);
     }
 
-    void compare_routes(const std::vector<RouteConfig>& from, const std::vector<RouteConfig>& to,
-                        const std::string& path) {
-        const auto [begin, from_end, to_end] = differing(from, to);
+    void compare_child(const SectionInfo& info, ConstTarget from, ConstTarget to, const std::string& parent) {
+        const std::string path = join_path(parent, info.key);
+        const Elements old = info.elements(from);
+        const Elements now = info.elements(to);
+        if (info.form == Form::list) compare_list(info, old, now, path);
+        else if (!old.empty() && !now.empty()) compare_section(info.id, old[0], now[0], path);
+        else if (!old.empty()) add_element(info, old[0], {}, path);
+        else if (!now.empty()) add_element(info, {}, now[0], path);
+    }
+
+    void compare_list(const SectionInfo& info, const Elements& from, const Elements& to, const std::string& path) {
+        const auto is_same = [&](ConstTarget a, ConstTarget b) { return same(table_, info.id, a, b); };
+        const auto [begin, from_end, to_end] = differing(from, to, is_same);
         const std::size_t both = std::min(from_end, to_end);
         const auto key = [&](std::size_t i) { return path + "[" + std::to_string(i) + "]"; };
-        for (std::size_t i = begin; i < both; ++i) compare_route(from[i], to[i], key(i));
-        for (std::size_t i = both; i < from_end; ++i) {
-            add(key(i), summary(from[i]), std::string(kAbsent), ReloadClass::live);
-        }
-        for (std::size_t i = both; i < to_end; ++i) {
-            add(key(i), std::string(kAbsent), summary(to[i]), ReloadClass::live);
-        }
+        for (std::size_t i = begin; i < both; ++i) compare_element(info, from[i], to[i], key(i));
+        for (std::size_t i = both; i < from_end; ++i) add_element(info, from[i], {}, key(i));
+        for (std::size_t i = both; i < to_end; ++i) add_element(info, {}, to[i], key(i));
     }
 
-    void compare_route(const RouteConfig& from, const RouteConfig& to, const std::string& path) {
-        if (from.action.index() != to.action.index()) {
-            add(path, summary(from), summary(to), ReloadClass::live);
-            return;
-        }
-        compare_section(Section::route, &from, &to, path);
-        for (const SectionInfo* info : children_of(Section::route)) {
-            if (info->form != Form::alternative || info->elements(&from).empty()) continue;
-            compare_section(info->id, info->elements(&from)[0], info->elements(&to)[0], join_path(path, info->key));
-        }
+    void compare_element(const SectionInfo& info, ConstTarget from, ConstTarget to, const std::string& path) {
+        if (chosen_alternative(info.id, from) != chosen_alternative(info.id, to)) add_element(info, from, to, path);
+        else compare_section(info.id, from, to, path);
     }
 
     const SettingsTable& table_;

@@ -91,7 +91,7 @@ Checked<Loaded> load_text(std::string_view yaml, const std::string& file_name, c
     }
     Reader reader(*tree, table, file_name);
     Loaded loaded{reader.read(), {}};
-    Findings findings = validate(loaded.config, reader.positions(), file_name);
+    Findings findings = validate(loaded.config, reader.positions(), file_name, table);
     Diagnostics problems = reader.take_problems();
     problems.insert(problems.end(), findings.errors.begin(), findings.errors.end());
     if (!problems.empty()) return tl::unexpected(cut(in_order(std::move(problems)), file_name));

@@ -86,7 +86,7 @@ Reader::Spot Reader::value_of(const Spot& map, std::size_t entry, const std::str
 
 void Reader::read_section(const Spot& spot, const SectionInfo& info, Target parent) {
     if (info.form == Form::list) read_list(spot, info, parent);
-    else read_map(spot, info.id, info.enter(parent));
+    else read_element(spot, info.id, info.enter(parent));
 }
 
 void Reader::read_list(const Spot& spot, const SectionInfo& info, Target parent) {
@@ -98,14 +98,26 @@ void Reader::read_list(const Spot& spot, const SectionInfo& info, Target parent)
     }
     for (std::size_t i = 0; i < spot.node.children.size(); ++i) {
         const Spot item = child(spot, i, spot.path + "[" + std::to_string(i) + "]");
-        const Target target = info.enter(parent);
-        read_map(item, info.id, target);
-        note_place(target, item);
+        read_element(item, info.id, info.enter(parent));
     }
+}
+
+void Reader::read_element(const Spot& spot, Section section, Target target) {
+    read_map(spot, section, target);
+    note_place(target, spot);
 }
 
 void Reader::note_place(Target target, const Spot& spot) {
     positions_.add(spot.path, spot.where);
+    const auto place_of = [&](const char* key) {
+        const std::string path = join_path(spot.path, key);
+        return positions_.has(path) ? positions_.of(path) : spot.where;
+    };
+    if (auto** tls = std::get_if<TlsConfig*>(&target)) {
+        (*tls)->where = spot.where;
+        (*tls)->main.where = place_of("certificate");
+    }
+    if (auto** pair = std::get_if<CertificateConfig*>(&target)) (*pair)->where = place_of("certificate");
     if (auto** route = std::get_if<RouteConfig*>(&target)) (*route)->where = spot.where;
     if (auto** listener = std::get_if<ListenerConfig*>(&target)) {
         (*listener)->where = spot.where;
@@ -205,7 +217,10 @@ void Reader::check_alternatives(const Spot& map, Section section, const SeenKeys
 
 void Reader::read_setting(const Spot& spot, const Setting& row, Target target) {
     const auto value = read_value(spot, row);
-    if (!value) return;
+    if (!value) {
+        positions_.add_wrong(spot.path);
+        return;
+    }
     row.member.set(target, *value);
     positions_.add(spot.path, spot.where);
 }

@@ -36,6 +36,7 @@ private:
 
     void read_section(const Spot& spot, const SectionInfo& info, Target parent);
     void read_list(const Spot& spot, const SectionInfo& info, Target parent);
+    void read_element(const Spot& spot, Section section, Target target);
     void read_map(const Spot& spot, Section section, Target target);
     bool read_entry(const Spot& value, const std::string& key, Section section, Target target);
     void read_setting(const Spot& spot, const Setting& row, Target target);

@@ -1,6 +1,8 @@
 #include "config/print.h"
 
 #include <algorithm>
+#include <optional>
+#include <unordered_set>
 #include <vector>
 
 #include "core/base/text.h"
@@ -33,30 +35,42 @@ Lines comment(std::string_view text) {
 
 bool is_comment(const std::string& line) { return line.empty() || line.starts_with('#'); }
 
+// With comments it is a reference: each key is explained once, and a default is not written a second time.
 class YamlWriter {
 public:
     YamlWriter(const SettingsTable& table, Comments comments) : table_(table), comments_(comments) {}
 
-    Lines section(Section section, ConstTarget target) const {
+    std::string file(const Config& config) {
+        std::string out;
+        for (const std::string& line : section(Section::root, &config)) out += line + "\n";
+        return out;
+    }
+
+private:
+    Lines section(Section section, ConstTarget target) {
+        if (const auto* listener = std::get_if<const ListenerConfig*>(&target)) protocol_ = (*listener)->protocol;
         Lines lines;
-        for (const Setting* row : table_.rows_of(section)) append(lines, setting(*row, target), "");
+        for (const Setting* row : table_.rows_of(section)) {
+            if (row->applies_to(protocol_)) append(lines, setting(*row, target), "");
+        }
         for (const SectionInfo* info : children_of(section)) append(lines, child(*info, target), "");
         return lines;
     }
 
-private:
-    Lines setting(const Setting& row, ConstTarget target) const {
+    Lines setting(const Setting& row, ConstTarget target) {
         const Value value = row.member.get(target);
-        if (row.presence == Presence::condition && value == row.member.initial()) return {};
-        Lines lines = remark(std::string(row.help) + " [" + row_facts(row) + "]");
+        const bool is_default = row.presence != Presence::required && value == row.member.initial();
+        if (is_default && (row.presence == Presence::condition || explained(&row))) return {};
+        Lines lines = remark(&row, std::string(row.help) + " [" + row_facts(row) + "]");
         lines.push_back(std::string(row.key) + ": " + row.format(value));
         return lines;
     }
 
-    Lines child(const SectionInfo& info, ConstTarget target) const {
+    Lines child(const SectionInfo& info, ConstTarget target) {
         const auto elements = info.elements(target);
-        if (elements.empty() && info.form == Form::alternative) return {};
-        Lines lines = remark(info.help);
+        const bool may_be_absent = info.form == Form::alternative || info.form == Form::optional;
+        if (elements.empty() && may_be_absent) return {};
+        Lines lines = remark(&info, info.help);
         if (comments_ == Comments::all) lines.insert(lines.begin(), "");
         const Lines inner = info.form == Form::list ? list(info, elements) : section(info.id, elements[0]);
         const std::string empty = info.form == Form::list ? " []" : " {}";
@@ -65,9 +79,14 @@ private:
         return lines;
     }
 
-    Lines list(const SectionInfo& info, const std::vector<ConstTarget>& elements) const {
+    Lines list(const SectionInfo& info, const std::vector<ConstTarget>& elements) {
         Lines lines;
-        for (const ConstTarget& element : elements) append(lines, item(section(info.id, element)), "");
+        for (const ConstTarget& element : elements) {
+            const Lines inner = item(section(info.id, element));
+            const bool gap = comments_ == Comments::all && !lines.empty() && !inner.empty() && !inner[0].empty();
+            if (gap) lines.emplace_back();
+            append(lines, inner, "");
+        }
         return lines;
     }
 
@@ -80,17 +99,18 @@ private:
         return lines;
     }
 
-    Lines remark(std::string_view text) const { return comments_ == Comments::all ? comment(text) : Lines{}; }
+    bool explained(const void* row_or_section) const { return explained_.contains(row_or_section); }
+
+    Lines remark(const void* row_or_section, std::string_view text) {
+        const bool wanted = comments_ == Comments::all && explained_.insert(row_or_section).second;
+        return wanted ? comment(text) : Lines{};
+    }
 
     const SettingsTable& table_;
     Comments comments_;
+    Protocol protocol_ = Protocol::http;
+    std::unordered_set<const void*> explained_;
 };
-
-std::string joined(const Lines& lines) {
-    std::string out;
-    for (const std::string& line : lines) out += line + "\n";
-    return out;
-}
 
 void set_examples(const SettingsTable& table, Section section, Target target) {
     for (const Setting* row : table.rows_of(section)) {
@@ -107,37 +127,72 @@ RouteConfig example_route(std::string path, RouteAction action) {
     return route;
 }
 
-// The defaults, and what has none: one listener, with a route of each kind.
-Config example_config(const SettingsTable& table) {
-    Config config;
-    ListenerConfig& listener = config.listeners.emplace_back();
+ListenerConfig example_listener(const SettingsTable& table) {
+    ListenerConfig listener;
     set_examples(table, Section::listener, &listener);
+    return listener;
+}
+
+// The defaults, and what has none: a listener with a route of each kind, and one that has all of TLS and HTTP/2.
+Config example_config(const SettingsTable& table) {
+    ListenerConfig web = example_listener(table);
     RedirectAction redirect;
     set_examples(table, Section::redirect, &redirect);
-    listener.routes = {example_route("/", RespondAction{}), example_route("/old", redirect),
-                       example_route("/echo", EchoAction{})};
+    web.routes = {example_route("/", RespondAction{}), example_route("/old", redirect),
+                  example_route("/echo", EchoAction{})};
+    ListenerConfig secure = example_listener(table);
+    secure.name = "secure";
+    secure.protocol = Protocol::http2;
+    secure.bind.port = 8443;
+    set_examples(table, Section::tls, &secure.tls.emplace());
+    secure.routes = {example_route("/", EchoAction{})};
+    Config config;
+    config.listeners = {std::move(web), std::move(secure)};
     return config;
 }
 
 }  // namespace
 
+std::string change_text(const Setting& row) {
+    std::optional<ReloadClass> usual;
+    std::string out;
+    for (std::size_t i = 0; i < kProtocols; ++i) {
+        const auto& here = row.classes[i];
+        if (here && !usual) out = to_string(*here);
+        else if (here && here != usual)
+            out += "; " + std::string(kProtocolNames[i]) + ": " + std::string(to_string(*here));
+        if (!usual) usual = here;
+    }
+    return out;
+}
+
+std::string only_text(const Setting& row) {
+    const bool all = std::ranges::all_of(row.classes, [](const auto& here) { return here.has_value(); });
+    return all ? std::string() : "only " + row.protocols_text();
+}
+
 std::string row_facts(const Setting& row) {
-    std::string out = row.type == Type::choice ? row.expected() : row.range_text();
-    if (!out.empty()) out += "; ";
-    return out + std::string(to_string(row.reload_class(Protocol::http)));
+    std::string out;
+    for (const std::string& part : {only_text(row), row.type == Type::choice ? row.expected() : row.range_text()}) {
+        if (!part.empty()) out += part + "; ";
+    }
+    return out + change_text(row);
 }
 
 std::string to_yaml(const Config& config, const SettingsTable& table) {
-    return joined(YamlWriter(table, Comments::none).section(Section::root, &config));
+    return YamlWriter(table, Comments::none).file(config);
 }
 
 std::string defaults_yaml(const SettingsTable& table) {
-    const Config config = example_config(table);
-    const Lines intro = comment(
-        "Every key with its default. In brackets: the range, and when a change takes effect. live: at once, for "
-        "connections that are open too. new_connections: for those to come. rebind: by listening anew. restart: with "
-        "the next restart. What has no default (listeners and routes) stands here as an example.");
-    return joined(intro) + "\n" + joined(YamlWriter(table, Comments::all).section(Section::root, &config));
+    std::string out;
+    for (const std::string& line : comment(
+             "Every key with its default. In brackets: the protocols that have the key if not all, its range, and when "
+             "a change takes effect. live: at once, for connections that are open too. new_connections: for those to "
+             "come. rebind: by listening anew. restart: with the next restart. What has no default (listeners, tls and "
+             "routes) stands here as an example; the second listener has the keys that the first could not show.")) {
+        out += line + "\n";
+    }
+    return out + "\n" + YamlWriter(table, Comments::all).file(example_config(table));
 }
 
 }  // namespace sluice::config

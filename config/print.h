@@ -15,6 +15,10 @@ std::string json_schema(const SettingsTable& table = builtin_settings());    // 
 std::string reference_man(const SettingsTable& table = builtin_settings());  // roff source of sluice.yaml(5)
 std::string to_yaml(const Config& config, const SettingsTable& table = builtin_settings());
 
+// "live; http2: restart": when a change takes effect.
+std::string change_text(const Setting& row);
+// "only http2", or "" for a key of all protocols.
+std::string only_text(const Setting& row);
 // "from 0s to 1d; live": what a description ends with.
 std::string row_facts(const Setting& row);
 

@@ -60,7 +60,8 @@ std::string value_lines(const Setting& row) {
     std::string out = "Value: " + roff(row.expected()) + ".\n";
     if (row.presence == Presence::required) out += "Required.\n";
     if (row.presence == Presence::optional) out += "Default: " + roff(row.format(row.member.initial())) + ".\n";
-    return out + "Change: " + roff(to_string(row.reload_class(Protocol::http))) + ".\n";
+    if (const std::string only = only_text(row); !only.empty()) out += "Protocols: " + roff(only) + ".\n";
+    return out + "Change: " + roff(change_text(row)) + ".\n";
 }
 
 std::string row_entry(const Setting& row) {

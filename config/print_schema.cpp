@@ -33,6 +33,16 @@ std::string pattern(std::string_view expression) {
 
 std::string any_of(const std::string& first, const std::string& second) { return "[" + first + "," + second + "]"; }
 
+// A name such as 1.2 is a number to an editor, unless it is quoted.
+std::string array_of_names(Names names) {
+    std::string out;
+    for (const std::string_view name : names) {
+        const bool number = name.find_first_not_of("0123456789.") == name.npos;
+        out += (out.empty() ? "" : ",") + json_string(name) + (number ? "," + std::string(name) : "");
+    }
+    return "[" + out + "]";
+}
+
 constexpr const char* kZero = R"({"const":0})";
 
 // What a value of the row's type looks like to an editor.
@@ -48,7 +58,8 @@ Object type_schema(const Setting& row) {
             return Object().add(
                 "anyOf", any_of(R"({"type":"integer","minimum":0})", pattern("^(0|[1-9][0-9]*)(B|KiB|MiB|GiB|TiB)?$")));
         case Type::rate: return Object().add("anyOf", any_of(kZero, pattern("^(0|[1-9][0-9]*)(B|KiB|MiB|GiB|TiB)/s$")));
-        case Type::choice: return Object().add("enum", array_of_texts(row.names));
+        case Type::choice: return Object().add("enum", array_of_names(row.names));
+        case Type::boolean: return Object().text("type", "boolean");
         case Type::text_list:
             return Object().add("anyOf",
                                 any_of(R"({"type":"string"})", R"({"type":"array","items":{"type":"string"}})"));
@@ -65,7 +76,7 @@ Object type_schema(const Setting& row) {
 
 std::string default_json(const Setting& row) {
     const Value value = row.member.initial();
-    if (row.type == Type::integer) return std::to_string(std::get<std::uint64_t>(value));
+    if (row.type == Type::integer || row.type == Type::boolean) return row.format(value);
     if (row.type == Type::headers) return "{}";
     if (row.type == Type::text_list) return "[]";
     if (const auto* text = std::get_if<std::string>(&value)) return json_string(*text);

@@ -2,8 +2,12 @@
 
 #include <algorithm>
 
+#include "core/base/text.h"
+
 namespace sluice::config {
 namespace {
+
+constexpr std::size_t kMaxSummary = 60;
 
 template <class T>
 std::vector<ConstTarget> pointers_to(const std::vector<T>& list) {
@@ -35,6 +39,17 @@ std::vector<ConstTarget> the_part(ConstTarget parent) {
     return {&(std::get<const Owner*>(parent)->*M)};
 }
 
+template <auto M, class Owner>
+Target make(Target parent) {
+    return &(std::get<Owner*>(parent)->*M).emplace();
+}
+
+template <auto M, class Owner>
+std::vector<ConstTarget> if_made(ConstTarget parent) {
+    const auto& made = std::get<const Owner*>(parent)->*M;
+    return made ? std::vector<ConstTarget>{&*made} : std::vector<ConstTarget>{};
+}
+
 template <class Action>
 Target choose(Target parent) {
     return &std::get<RouteConfig*>(parent)->action.emplace<Action>();
@@ -46,6 +61,27 @@ std::vector<ConstTarget> chosen(ConstTarget parent) {
     return action ? std::vector<ConstTarget>{action} : std::vector<ConstTarget>{};
 }
 
+std::string present(const std::string& what) { return "present (" + shorten(what, kMaxSummary) + ")"; }
+
+std::string listener_summary(ConstTarget element) {
+    return present(std::get<const ListenerConfig*>(element)->bind.text());
+}
+
+std::string tls_summary(ConstTarget element) { return present(std::get<const TlsConfig*>(element)->main.certificate); }
+
+std::string certificate_summary(ConstTarget element) {
+    return shorten(std::get<const CertificateConfig*>(element)->certificate, kMaxSummary);
+}
+
+// "respond /v1"
+std::string route_summary(ConstTarget element) {
+    const RouteConfig& route = *std::get<const RouteConfig*>(element);
+    const RouteMatch& match = route.match;
+    const std::string where = match.host + (match.exact_path.empty() ? match.path : match.exact_path);
+    return shorten(std::string(chosen_alternative(Section::route, element)->key) + (where.empty() ? "" : " " + where),
+                   kMaxSummary);
+}
+
 constexpr SectionInfo kSections[] = {
     {Section::limits, Section::root, Form::map, "limits", "Bounds of the whole process.", false, same, only},
     {Section::log, Section::root, Form::map, "log", "What is logged.", false, same, only},
@@ -55,14 +91,25 @@ constexpr SectionInfo kSections[] = {
      "Where sluicectl and monitoring reach the daemon. Changes are made over the unix socket only.", false, same, only},
     {Section::listener, Section::root, Form::list, "listeners",
      "The listeners: each has a name, an address, and limits of its own.", true, append<&Config::listeners, Config>,
-     all<&Config::listeners, Config>},
+     all<&Config::listeners, Config>, ReloadClass::rebind, listener_summary},
+    {Section::tls, Section::listener, Form::optional, "tls",
+     "TLS on the listener's connections: https needs it, http2 may have it, http has none. A change is for the "
+     "handshakes to come; connections that are open keep what they have.",
+     false, make<&ListenerConfig::tls, ListenerConfig>, if_made<&ListenerConfig::tls, ListenerConfig>,
+     ReloadClass::new_connections, tls_summary},
+    {Section::certificate, Section::tls, Form::list, "certificates",
+     "More certificates, each with the keys certificate, key and ocsp_response. Which one a client gets is chosen by "
+     "the host that it names and by what it can verify.",
+     false, append<&TlsConfig::certificates, TlsConfig>, all<&TlsConfig::certificates, TlsConfig>,
+     ReloadClass::new_connections, certificate_summary},
     {Section::pool, Section::listener, Form::map, "pool",
      "Limits and timeouts of the listener's connections. A time of 0 switches the timeout off, a size of 0 the limit.",
      false, part<&ListenerConfig::pool, ListenerConfig>, the_part<&ListenerConfig::pool, ListenerConfig>},
     {Section::route, Section::listener, Form::list, "routes",
      "What answers which request. The most exact match wins: host, then exact path, then the longest path prefix. "
      "A request that no route matches is answered 404.",
-     false, append<&ListenerConfig::routes, ListenerConfig>, all<&ListenerConfig::routes, ListenerConfig>},
+     false, append<&ListenerConfig::routes, ListenerConfig>, all<&ListenerConfig::routes, ListenerConfig>,
+     ReloadClass::live, route_summary},
     {Section::match, Section::route, Form::map, "match",
      "The requests that the route takes: all conditions must hold. Without it the route takes every request.", false,
      part<&RouteConfig::match, RouteConfig>, the_part<&RouteConfig::match, RouteConfig>},
@@ -92,6 +139,13 @@ std::vector<const SectionInfo*> children_of(Section parent) {
         if (info.parent == parent) out.push_back(&info);
     }
     return out;
+}
+
+const SectionInfo* chosen_alternative(Section section, ConstTarget element) {
+    for (const SectionInfo* info : children_of(section)) {
+        if (info->form == Form::alternative && !info->elements(element).empty()) return info;
+    }
+    return nullptr;
 }
 
 std::string id_prefix(Section section) {

@@ -11,19 +11,37 @@
 #include <vector>
 
 #include "config/config.h"
+#include "config/value.h"
 
 namespace sluice::config {
 
-enum class Section { root, limits, log, access, admin, listener, pool, route, match, respond, redirect, echo };
+enum class Section {
+    root,
+    limits,
+    log,
+    access,
+    admin,
+    listener,
+    tls,
+    certificate,
+    pool,
+    route,
+    match,
+    respond,
+    redirect,
+    echo
+};
 
 // The struct that a section fills.
-using Target = std::variant<Config*, ListenerConfig*, PoolSettings*, RouteConfig*, RouteMatch*, RespondAction*,
-                            RedirectAction*, EchoAction*>;
-using ConstTarget = std::variant<const Config*, const ListenerConfig*, const PoolSettings*, const RouteConfig*,
-                                 const RouteMatch*, const RespondAction*, const RedirectAction*, const EchoAction*>;
+using Target = std::variant<Config*, ListenerConfig*, TlsConfig*, CertificateConfig*, PoolSettings*, RouteConfig*,
+                            RouteMatch*, RespondAction*, RedirectAction*, EchoAction*>;
+using ConstTarget =
+    std::variant<const Config*, const ListenerConfig*, const TlsConfig*, const CertificateConfig*, const PoolSettings*,
+                 const RouteConfig*, const RouteMatch*, const RespondAction*, const RedirectAction*, const EchoAction*>;
 
 enum class Form {
     map,
+    optional,     // a map whose absence has a meaning of its own
     list,         // of maps
     alternative,  // a map; exactly one of its kind stands in the parent
 };
@@ -35,15 +53,21 @@ struct SectionInfo {
     std::string_view key;
     std::string_view help;
     bool required;  // a list: at least one
-    // Lists: appends an element. Alternatives: makes this one the chosen. The pointer is for use at once.
+    // Lists: appends an element. Optional maps: makes it. Alternatives: makes this one the chosen. The pointer is for
+    // use at once.
     Target (*enter)(Target parent);
-    // What stands there in a filled Config: one for a map, any number for a list, none or one for an alternative.
+    // What stands there in a filled Config: one for a map, any number for a list, none or one for the others.
     std::vector<ConstTarget> (*elements)(ConstTarget parent);
+    // Of what can come and go: when that takes effect, and enough of an element to recognise it by.
+    ReloadClass reload_class = ReloadClass::live;
+    std::string (*summary)(ConstTarget element) = nullptr;
 };
 
 std::span<const SectionInfo> sections();  // parents before children, without the root
 const SectionInfo& section_info(Section section);
 std::vector<const SectionInfo*> children_of(Section parent);
+// The one of the section's alternatives that stands in the element; null when none does, or it has none.
+const SectionInfo* chosen_alternative(Section section, ConstTarget element);
 
 // What a key of this section begins with in a row's id: "log.access.", "pool.", "" inside a list's element.
 std::string id_prefix(Section section);

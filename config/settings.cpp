@@ -3,46 +3,10 @@
 #include <algorithm>
 #include <cassert>
 
+#include "config/settings_rows.h"
+
 namespace sluice::config {
 namespace {
-
-template <class Owner, class T>
-Owner owner_of(T Owner::*);
-
-template <class Object>
-auto& follow(Object& object) {
-    return object;
-}
-
-template <auto First, auto... Rest, class Object>
-auto& follow(Object& object) {
-    return follow<Rest...>(object.*First);
-}
-
-// The member at the end of a way of pointers: member<&Config::log, &LogConfig::level>().
-template <auto First, auto... Rest>
-constexpr Member member() {
-    using Owner = decltype(owner_of(First));
-    using Field = std::remove_reference_t<decltype(follow<First, Rest...>(std::declval<Owner&>()))>;
-    return {
-        [](ConstTarget t) { return to_value<Field>(follow<First, Rest...>(*std::get<const Owner*>(t))); },
-        [](Target t, const Value& v) { follow<First, Rest...>(*std::get<Owner*>(t)) = from_value<Field>(v); },
-        [] {
-            const Owner fresh{};
-            return to_value<Field>(follow<First, Rest...>(fresh));
-        },
-    };
-}
-
-constexpr std::uint64_t kHour = 3'600'000;
-constexpr std::uint64_t kDay = 24 * kHour;
-constexpr std::uint64_t kKiB = 1024;
-constexpr std::uint64_t kMiB = 1024 * kKiB;
-constexpr std::uint64_t kTiB = kMiB * kMiB;
-constexpr std::uint64_t kMaxConnections = 1'000'000;
-
-constexpr ReloadClasses kRebind{ReloadClass::rebind};
-constexpr ReloadClasses kRestart{ReloadClass::restart};
 
 constexpr Setting kGlobalRows[] = {
     {.key = "user",
@@ -131,7 +95,8 @@ constexpr Setting kListenerRows[] = {
      .key = "protocol",
      .type = Type::choice,
      .member = member<&ListenerConfig::protocol>(),
-     .help = "What is spoken on the listener's connections.",
+     .help = "What is spoken on the listener's connections. http: HTTP/1.1. https: the same over TLS. http2: HTTP/2, "
+             "over TLS or without; see tls and allow_http1.",
      .classes = kRestart,
      .names = names_of(Protocol{})},
     {.section = Section::listener,
@@ -144,97 +109,22 @@ constexpr Setting kListenerRows[] = {
      .check = check_bind,
      .example = "127.0.0.1:8080",
      .presence = Presence::required},
-};
-
-constexpr Setting kPoolRows[] = {
-    {.section = Section::pool,
-     .key = "max_connections",
-     .type = Type::integer,
-     .member = member<&PoolSettings::max_connections>(),
-     .help = "Connections that are open at the same time, never more. See at_limit.",
-     .range = {1, kMaxConnections}},
-    {.section = Section::pool,
-     .key = "max_connections_per_client",
-     .type = Type::integer,
-     .member = member<&PoolSettings::max_connections_per_client>(),
-     .help = "Connections that one client address has open at the same time. 0: no limit of its own.",
-     .range = {0, kMaxConnections}},
-    {.section = Section::pool,
-     .key = "handshake_timeout",
-     .type = Type::duration,
-     .member = member<&PoolSettings::handshake_timeout>(),
-     .help = "Time from accepting a connection until it can carry requests.",
-     .range = {0, kDay}},
-    {.section = Section::pool,
-     .key = "keep_alive_timeout",
-     .type = Type::duration,
-     .member = member<&PoolSettings::keep_alive_timeout>(),
-     .help = "How long a connection stays open with no request on it. Let it be longer than that of a balancer in "
-             "front, or the balancer will send requests on connections that are just being closed.",
-     .range = {0, kDay}},
-    {.section = Section::pool,
-     .key = "headers_timeout",
-     .type = Type::duration,
-     .member = member<&PoolSettings::headers_timeout>(),
-     .help = "Time from the first byte of a request to the end of its header. Bytes that come in do not extend it.",
-     .range = {0, kDay}},
-    {.section = Section::pool,
-     .key = "request_timeout",
-     .type = Type::duration,
-     .member = member<&PoolSettings::request_timeout>(),
-     .help = "Time from the first byte of a request to its last, extended while min_data_rate is met. The answer "
-             "does not count.",
-     .range = {0, kDay}},
-    {.section = Section::pool,
-     .key = "write_timeout",
-     .type = Type::duration,
-     .member = member<&PoolSettings::write_timeout>(),
-     .help = "How long the client may take none of the bytes that wait for it.",
-     .range = {0, kDay}},
-    {.section = Section::pool,
-     .key = "min_data_rate",
-     .type = Type::rate,
-     .member = member<&PoolSettings::min_data_rate>(),
-     .help = "The slowest a client may send a request's body or take an answer. 0: as slow as it likes.",
-     .range = {0, kTiB}},
-    {.section = Section::pool,
-     .key = "min_data_rate_grace",
-     .type = Type::duration,
-     .member = member<&PoolSettings::min_data_rate_grace>(),
-     .help = "How long min_data_rate may be missed at the beginning.",
-     .range = {0, kDay}},
-    {.section = Section::pool,
-     .key = "max_requests_per_connection",
-     .type = Type::integer,
-     .member = member<&PoolSettings::max_requests_per_connection>(),
-     .help = "Requests after which a connection is closed, give or take 10 %, so that clients come back to all "
-             "instances. 0: no limit.",
-     .range = {0, 1'000'000'000}},
-    {.section = Section::pool,
-     .key = "max_header_size",
-     .type = Type::size,
-     .member = member<&PoolSettings::max_header_size>(),
-     .help = "Bytes of a request's header, first line included. More is answered 431, a line alone 414.",
-     .range = {kKiB, kMiB}},
-    {.section = Section::pool,
-     .key = "max_body_size",
-     .type = Type::size,
-     .member = member<&PoolSettings::max_body_size>(),
-     .help = "Bytes of a request's body. More is answered 413. 0: no limit.",
-     .range = {0, kTiB}},
-    {.section = Section::pool,
-     .key = "at_limit",
+    {.section = Section::listener,
+     .key = "allow_http1",
+     .type = Type::boolean,
+     .member = member<&ListenerConfig::allow_http1>(),
+     .help = "With tls: clients that do not speak HTTP/2 are served HTTP/1.1. Without, the listener speaks nothing but "
+             "HTTP/2.",
+     .classes = kHttp2NewConnections},
+    {.section = Section::listener,
+     .key = "on_pool_change",
      .type = Type::choice,
-     .member = member<&PoolSettings::at_limit>(),
-     .help = "What happens to a new connection when max_connections are open. shed_idle: the one that idles longest "
-             "is closed for it, and if none idles it is refused. refuse: it is refused. Who is refused gets a 503.",
-     .names = names_of(AtLimit{})},
-    {.section = Section::pool,
-     .key = "drain_timeout",
-     .type = Type::duration,
-     .member = member<&PoolSettings::drain_timeout>(),
-     .help = "How long running requests may take when the listener or the daemon stops. What is left then is closed.",
-     .range = {0, kHour}},
+     .member = member<&ListenerConfig::on_pool_change>(),
+     .help = "What a reload does with a change in pool. store: it is shown as pending and applied by `sluicectl "
+             "restart NAME`, or with the daemon's next start. restart: the listener is restarted at once; the "
+             "connections that are open finish their requests, and none is lost.",
+     .classes = kHttp2Live,
+     .names = names_of(OnPoolChange{})},
 };
 
 constexpr Setting kRouteRows[] = {
@@ -332,6 +222,14 @@ std::string Setting::expected() const {
     return out + (type == Type::integer ? " " : ", ") + bounds;
 }
 
+std::string Setting::protocols_text() const {
+    std::vector<std::string_view> applying;
+    for (std::size_t i = 0; i < kProtocols; ++i) {
+        if (classes[i]) applying.push_back(kProtocolNames[i]);
+    }
+    return join_names(applying);
+}
+
 std::vector<const Setting*> SettingsTable::rows_of(Section section) const {
     std::vector<const Setting*> out;
     for (const Setting& row : rows_) {
@@ -364,7 +262,7 @@ const SettingsTable& builtin_settings() {
     static const SettingsTable table = [] {
         std::vector<Setting> rows;
         using Rows = std::span<const Setting>;
-        for (const Rows group : {Rows(kGlobalRows), Rows(kListenerRows), Rows(kPoolRows), Rows(kRouteRows)}) {
+        for (const Rows group : {Rows(kGlobalRows), Rows(kListenerRows), tls_rows(), pool_rows(), Rows(kRouteRows)}) {
             rows.insert(rows.end(), group.begin(), group.end());
         }
         return SettingsTable(std::move(rows));

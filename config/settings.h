@@ -7,6 +7,8 @@
 
 #include <array>
 #include <cstdint>
+#include <iterator>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -18,8 +20,15 @@
 
 namespace sluice::config {
 
-inline constexpr std::size_t kProtocols = 1;
-using ReloadClasses = std::array<ReloadClass, kProtocols>;  // by Protocol
+inline constexpr std::size_t kProtocols = std::size(kProtocolNames);
+// By Protocol; nullopt: the key has no meaning for it.
+using ReloadClasses = std::array<std::optional<ReloadClass>, kProtocols>;
+
+constexpr ReloadClasses everywhere(ReloadClass reload_class) {
+    ReloadClasses classes;
+    classes.fill(reload_class);
+    return classes;
+}
 
 struct Range {
     std::uint64_t min = 0;
@@ -45,7 +54,7 @@ struct Setting {
     Type type = Type::text;
     Member member;
     std::string_view help;
-    ReloadClasses classes{ReloadClass::live};
+    ReloadClasses classes = everywhere(ReloadClass::live);
     Range range;
     Names names;                // of a choice
     TextCheck check = nullptr;  // of a text, of each text in a list, of each name in a map
@@ -54,7 +63,12 @@ struct Setting {
     Presence presence = Presence::optional;
 
     std::string id() const;
-    ReloadClass reload_class(Protocol protocol) const { return classes[static_cast<std::size_t>(protocol)]; }
+    std::optional<ReloadClass> reload_class(Protocol protocol) const {
+        return classes[static_cast<std::size_t>(protocol)];
+    }
+    bool applies_to(Protocol protocol) const { return reload_class(protocol).has_value(); }
+    // The protocols that the key has a meaning for: "http2", "https, http2"
+    std::string protocols_text() const;
     std::string format(const Value& value) const { return format_value(type, names, value); }
     std::string format_cut(const Value& value) const { return format_short(type, names, value); }
     // "a duration such as 250ms, 5s, 1m, 1h or 1d, from 0s to 1d"

@@ -4,8 +4,8 @@
 #include <unordered_map>
 
 #include "config/address.h"
+#include "config/checks.h"
 #include "config/sections.h"
-#include "config/settings.h"
 #include "core/base/text.h"
 
 namespace sluice::config {
@@ -13,8 +13,8 @@ namespace {
 
 class Validator {
 public:
-    Validator(const Config& config, const Positions& positions, const std::string& file)
-        : config_(config), positions_(positions), file_(file) {}
+    Validator(const Config& config, const Positions& positions, const std::string& file, const SettingsTable& table)
+        : config_(config), positions_(positions), file_(file), table_(table) {}
 
     Findings run() {
         take_admin_addresses();
@@ -51,6 +51,8 @@ private:
     void check_listener(const ListenerConfig& listener, const std::string& path) {
         check_name(listener, path + ".name");
         if (positions_.has(path + ".bind")) take_address(listener.bind, path + ".bind");
+        if (!positions_.wrong(path + ".protocol")) check_protocol(listener, path);
+        if (listener.tls) check_tls(*listener.tls, path + ".tls");
         check_pool(listener.pool, path + ".pool");
         if (listener.routes.empty()) warn(path, "no routes: every request is answered 404");
         check_routes(listener.routes, path + ".routes");
@@ -88,6 +90,58 @@ private:
     static bool is_v6(const BindAddress& address) { return address.host.find(':') != std::string::npos; }
     static std::string port_key(const BindAddress& address) {
         return (is_v6(address) ? "v6:" : "v4:") + std::to_string(address.port);
+    }
+
+    void check_protocol(const ListenerConfig& listener, const std::string& path) {
+        check_meaning(Section::listener, listener.protocol, path);
+        const bool has_tls = listener.tls.has_value();
+        if (listener.protocol == Protocol::https && !has_tls) error(path + ".protocol", "protocol https needs tls");
+        if (listener.protocol == Protocol::http && has_tls)
+            error(path + ".tls", "protocol http has no tls: use protocol https");
+        const std::string fallback = path + ".allow_http1";
+        if (listener.protocol == Protocol::http2 && !has_tls && positions_.has(fallback))
+            warn(fallback, "has no effect: without tls there is only HTTP/2 with prior knowledge");
+    }
+
+    // That each key written here has a meaning for the protocol.
+    void check_meaning(Section section, Protocol protocol, const std::string& path) {
+        for (const Setting* row : table_.rows_of(section)) {
+            const std::string key = join_path(path, row->key);
+            if (row->applies_to(protocol) || !positions_.has(key)) continue;
+            error(key, std::string(row->key) + " is only for protocol " + row->protocols_text());
+        }
+        for (const SectionInfo* info : children_of(section)) {
+            if (info->form == Form::map) check_meaning(info->id, protocol, join_path(path, info->key));
+        }
+    }
+
+    void check_tls(const TlsConfig& tls, const std::string& path) {
+        check_certificate_files(tls.main, path);
+        for (std::size_t i = 0; i < tls.certificates.size(); ++i) {
+            check_certificate_files(tls.certificates[i], path + ".certificates[" + std::to_string(i) + "]");
+        }
+        if (tls.min_version > tls.max_version) {
+            const auto text = [](TlsVersion version) { return std::string(to_string(version)); };
+            error(path + ".min_version",
+                  "min_version " + text(tls.min_version) + " is above max_version " + text(tls.max_version));
+        }
+        check_client_auth(tls, path);
+    }
+
+    void check_certificate_files(const CertificateConfig& files, const std::string& path) {
+        if (files.certificate != kSelfSigned) return;
+        if (!files.key.empty()) error(path + ".key", "a self-signed certificate has a key of its own, expected none");
+        if (!files.ocsp_response.empty())
+            error(path + ".ocsp_response", "a self-signed certificate has no OCSP response, expected none");
+    }
+
+    void check_client_auth(const TlsConfig& tls, const std::string& path) {
+        const bool asks = tls.client_auth != ClientAuth::none;
+        const std::string ca = path + ".client_ca";
+        const std::string auth = path + ".client_auth";
+        if (asks && tls.client_ca.empty() && !positions_.wrong(ca))
+            error(auth, "client_auth " + std::string(to_string(tls.client_auth)) + " needs client_ca");
+        if (!asks && !tls.client_ca.empty() && !positions_.wrong(auth)) warn(ca, "has no effect: client_auth is none");
     }
 
     void check_pool(const PoolSettings& pool, const std::string& path) {
@@ -136,6 +190,7 @@ private:
     const Config& config_;
     const Positions& positions_;
     const std::string& file_;
+    const SettingsTable& table_;
     Findings findings_;
     Places names_;
     Places taken_;  // by address
@@ -144,8 +199,9 @@ private:
 
 }  // namespace
 
-Findings validate(const Config& config, const Positions& positions, const std::string& file) {
-    return Validator(config, positions, file).run();
+Findings validate(const Config& config, const Positions& positions, const std::string& file,
+                  const SettingsTable& table) {
+    return Validator(config, positions, file, table).run();
 }
 
 }  // namespace sluice::config

@@ -1,5 +1,6 @@
 #pragma once
-// What spans keys: names and addresses used twice, conditions that exclude each other, routes that nothing reaches.
+// What spans keys: names and addresses used twice, keys that the protocol has no use for, TLS settings that don't fit
+// together, conditions that exclude each other, routes that nothing reaches.
 // A pure function over a Config that the loader has filled; what is wrong with a single key is the loader's business.
 // Not to be asked whether an address is free on this machine.
 
@@ -7,6 +8,7 @@
 
 #include "config/diagnostic.h"
 #include "config/positions.h"
+#include "config/settings.h"
 
 namespace sluice::config {
 
@@ -15,6 +17,7 @@ struct Findings {
     Diagnostics warnings;
 };
 
-Findings validate(const Config& config, const Positions& positions, const std::string& file);
+Findings validate(const Config& config, const Positions& positions, const std::string& file,
+                  const SettingsTable& table);
 
 }  // namespace sluice::config

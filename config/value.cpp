@@ -24,6 +24,13 @@ MaybeValue parse_choice(Names names, const std::string& text) {
     return Value(Choice{static_cast<std::size_t>(found - names.begin())});
 }
 
+// YAML 1.1 has more words for it (yes, on); a text that only looks like one of ours must not switch anything.
+MaybeValue parse_boolean(const std::string& text) {
+    if (text == "true") return Value(true);
+    if (text == "false") return Value(false);
+    return std::nullopt;
+}
+
 // An empty text is no address: how an optional one is switched off. The row says whether that is allowed.
 MaybeValue parse_address(const std::string& text) {
     if (text.empty()) return Value(std::optional<BindAddress>());
@@ -78,6 +85,8 @@ constexpr Rule kRules[] = {
      [](Names, const Value& v) { return format_list(std::get<StringList>(v)); }},
     {"a map of names and values", [](Names, const std::string&) { return MaybeValue(); },
      [](Names, const Value& v) { return format_headers(std::get<HeaderList>(v)); }},
+    {"true or false", [](Names, const std::string& t) { return parse_boolean(t); },
+     [](Names, const Value& v) { return std::string(std::get<bool>(v) ? "true" : "false"); }},
 };
 
 const Rule& rule(Type type) { return kRules[static_cast<std::size_t>(type)]; }

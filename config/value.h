@@ -17,7 +17,7 @@
 
 namespace sluice::config {
 
-enum class Type { integer, duration, size, rate, choice, text, address, text_list, headers };
+enum class Type { integer, duration, size, rate, choice, text, address, text_list, headers, boolean };
 
 enum class ReloadClass { live, new_connections, rebind, restart };
 
@@ -29,11 +29,14 @@ struct Choice {
 
 using StringList = std::vector<std::string>;
 using Value =
-    std::variant<std::uint64_t, Millis, Choice, std::string, std::optional<BindAddress>, StringList, HeaderList>;
+    std::variant<std::uint64_t, Millis, Choice, std::string, std::optional<BindAddress>, StringList, HeaderList, bool>;
 
 // The names of an enum as they stand in the file, in the order of the enum.
-inline constexpr std::string_view kProtocolNames[] = {"http"};
+inline constexpr std::string_view kProtocolNames[] = {"http", "https", "http2"};
 inline constexpr std::string_view kAtLimitNames[] = {"shed_idle", "refuse"};
+inline constexpr std::string_view kOnPoolChangeNames[] = {"store", "restart"};
+inline constexpr std::string_view kTlsVersionNames[] = {"1.2", "1.3"};
+inline constexpr std::string_view kClientAuthNames[] = {"none", "optional", "require"};
 inline constexpr std::string_view kLogLevelNames[] = {"debug", "info", "warning", "error"};
 inline constexpr std::string_view kAccessFormatNames[] = {"off", "json", "combined"};
 inline constexpr std::string_view kReloadClassNames[] = {"live", "new_connections", "rebind", "restart"};
@@ -41,6 +44,9 @@ inline constexpr std::string_view kReloadClassNames[] = {"live", "new_connection
 using Names = std::span<const std::string_view>;
 constexpr Names names_of(Protocol) { return kProtocolNames; }
 constexpr Names names_of(AtLimit) { return kAtLimitNames; }
+constexpr Names names_of(OnPoolChange) { return kOnPoolChangeNames; }
+constexpr Names names_of(TlsVersion) { return kTlsVersionNames; }
+constexpr Names names_of(ClientAuth) { return kClientAuthNames; }
 constexpr Names names_of(LogLevel) { return kLogLevelNames; }
 constexpr Names names_of(AccessFormat) { return kAccessFormatNames; }
 constexpr Names names_of(ReloadClass) { return kReloadClassNames; }

@@ -3,14 +3,17 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <iterator>
 
 #include "config/loader.h"
 #include "core/net/address.h"
 #include "core/net/socket_source.h"
+#include "daemon/configured_tls.h"
 #include "daemon/daemon.h"
 #include "daemon/process.h"
 
@@ -55,6 +58,11 @@ config::Diagnostics try_names(const config::Config& config, const Options& optio
     return problems;
 }
 
+config::Diagnostics append(config::Diagnostics all, config::Diagnostics more) {
+    std::ranges::move(more, std::back_inserter(all));
+    return all;
+}
+
 void print(const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); }
 
 }  // namespace
@@ -64,11 +72,14 @@ int check(const Options& options) {
     config::Diagnostics problems = loaded ? config::Diagnostics{} : loaded.error();
     if (loaded && !daemon_answers(options.admin_socket.empty() ? loaded->config.admin.socket : options.admin_socket))
         problems = try_addresses(loaded->config, options.config);
-    if (loaded)
-        for (auto& problem : try_names(loaded->config, options)) problems.push_back(std::move(problem));
+    ConfiguredTls tls(options.config, ConfiguredTls::Patience::none);
+    for (std::size_t i = 0; loaded && i < loaded->config.listeners.size(); ++i)
+        tls.load(loaded->config.listeners[i], i, {}, nullptr);
+    problems = append(std::move(problems), std::move(tls.problems));
+    if (loaded) problems = append(std::move(problems), try_names(loaded->config, options));
     for (const auto& problem : problems) print(problem.text());
     if (!problems.empty()) return 1;
-    for (const auto& warning : loaded->warnings) print("warning: " + warning.text());
+    for (const auto& warning : append(loaded->warnings, std::move(tls.warnings))) print("warning: " + warning.text());
     for (const auto& warning : process_warnings(loaded->config)) print("warning: " + warning);
     std::printf("%s: good\n", options.config.c_str());
     return 0;

@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::int64_t kWriteWait = 5000;  // ms that a reload waits for the writer of the file
 constexpr std::int64_t kAdminGrace = 500;  // ms for answers on the admin socket when all else has ended
+constexpr std::int64_t kDay = 86'400'000;  // ms
 
 log::Level log_level(config::LogLevel level) {
     static constexpr log::Level kLevels[] = {log::Level::debug, log::Level::info, log::Level::warning,
@@ -56,6 +57,11 @@ Daemon::Daemon(Options options)
                     service_.watchdog();
                     watchdog_.start(service_.watchdog_interval().count());
                 }),
+      daily_(worker_.loop,
+             [this] {
+                 report_expiring();
+                 daily_.start(kDay);
+             }),
       started_ms_(worker_.loop.now_ms()) {}
 
 Daemon::~Daemon() {
@@ -92,6 +98,8 @@ bool Daemon::start() {
         log::write(log::Level::notice, "listening", {{"LISTENER", listener->name()}, {"ADDRESS", listener->address()}});
     service_.ready(serving_text());
     if (service_.watchdog_interval().count() > 0) watchdog_.start(service_.watchdog_interval().count());
+    daily_.start(kDay);  // loading them has told today's
+    follow_files();
     return true;
 }
 
@@ -151,19 +159,50 @@ void Daemon::on_reload_ended(const admin::ReloadOutcome& outcome) {
     if (state_ != State::running) return leave_if_empty();
     service_.reloaded(outcome.ok ? serving_text()
                                  : "reload refused, serving revision " + std::to_string(outcome.revision));
+    if (outcome.ok) follow_files();
+}
+
+// What has changed since it was read asks for another reload.
+void Daemon::follow_files() {
+    if (watcher_->follow(reloader_.files())) on_file_changed();
 }
 
 void Daemon::report_changes(const admin::ReloadOutcome& outcome) {
-    for (const auto& change : outcome.changes) {
-        const auto when = config::to_string(change.reload_class);
-        const bool waits = change.reload_class == config::ReloadClass::restart;
+    for (const auto& change : outcome.changes)
         log::write(
             log::Level::notice,
-            fmt::format("{}: {} -> {} ({}{})", change.key, change.from, change.to, when, waits ? ", pending" : ""),
-            {{"CONFIG_KEY", change.key}, {"LISTENER", change.listener}, {"CLASS", when}});
-    }
+            fmt::format("{}: {} -> {} ({})", change.key, change.from, change.to, effect_of(change, outcome)),
+            {{"CONFIG_KEY", change.key}, {"LISTENER", change.listener}, {"CLASS", to_string(change.reload_class)}});
+    for (const std::string& name : outcome.restarted)
+        if (Listener* listener = worker_.find(name)) report_restart(*listener);
     log::write(log::Level::notice, outcome.changes.empty() ? "reloaded: nothing has changed" : "reloaded",
                {{"REVISION", std::to_string(outcome.revision)}, {"CHANGES", std::to_string(outcome.changes.size())}});
+}
+
+// When a change takes effect.
+std::string Daemon::effect_of(const config::Change& change, const admin::ReloadOutcome& outcome) {
+    if (change.reload_class != config::ReloadClass::restart) return std::string(to_string(change.reload_class));
+    if (change.listener.empty()) return "waits for a restart of the daemon";
+    if (std::ranges::count(outcome.restarted, change.listener) > 0) return "restarted";
+    Listener* listener = worker_.find(change.listener);
+    const auto* wanted = reloader_.find(change.listener);
+    if (!listener || !wanted) return std::string(to_string(change.reload_class));
+    const auto pending =
+        config::pending_restart(listener->pool().context()->pool, wanted->pool, wanted->protocol, reloader_.table());
+    const auto waits = [&](const auto& key) { return change.key == "listeners." + change.listener + "." + key.key; };
+    return std::ranges::any_of(pending, waits) ? fmt::format("waits for `sluicectl restart {}`", change.listener)
+                                               : "as it is running already";
+}
+
+void Daemon::report_restart(Listener& listener) {
+    log::write(log::Level::notice, "restarted: the old generation drains",
+               {{"LISTENER", listener.name()}, {"GENERATION", std::to_string(listener.pool().generation())}});
+}
+
+void Daemon::report_expiring() {
+    for (const auto& listener : worker_.listeners)
+        if (const auto& tls = listener->pool().context()->tls)
+            for (const std::string& text : expiring(listener->name(), *tls)) log::write(log::Level::warning, text);
 }
 
 void Daemon::note(EventType type, std::string detail) {
@@ -200,18 +239,16 @@ Status Daemon::restart(const std::string& name) {
     Listener* listener = worker_.find(name);
     if (!listener) return fail(Errc::closed);
     if (state_ != State::running) return fail(Errc::refused);
-    const auto& all = reloader_.config()->listeners;
-    const auto& wanted = *std::find_if(all.begin(), all.end(), [&](const auto& l) { return l.name == name; });
+    const auto& wanted = *reloader_.find(name);
     Fd socket;
     if (listener->socket() < 0) {
         auto taken = worker_.sockets.take(name, wanted.bind);
         if (!taken) return tl::unexpected(taken.error());
         socket = std::move(*taken);
     }
-    listener->restart(make_context(wanted, wanted.pool, modules_));
+    listener->restart(make_context(wanted, wanted.pool, modules_, listener->pool().context()->tls));
     if (socket) listener->rebind(std::move(socket));
-    log::write(log::Level::notice, "restarted: the old generation drains",
-               {{"LISTENER", name}, {"GENERATION", std::to_string(listener->pool().generation())}});
+    report_restart(*listener);
     return {};
 }
 

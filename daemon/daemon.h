@@ -33,6 +33,10 @@ private:
     void apply_admin(std::unique_ptr<Listener>& listener, admin::Access access, Fd socket);
     bool fail_start(const std::vector<std::string>& problems);
     void report_changes(const admin::ReloadOutcome& outcome);
+    std::string effect_of(const config::Change& change, const admin::ReloadOutcome& outcome);
+    void report_restart(Listener& listener);
+    void report_expiring();
+    void follow_files();
     void note(EventType type, std::string detail);
 
     void reload_waiting();
@@ -66,7 +70,7 @@ private:
     std::unique_ptr<Listener> admin_local_, admin_tcp_;
     std::unique_ptr<Watcher> watcher_;
     std::unique_ptr<Signals> signals_;
-    LoopTimer write_wait_, drain_delay_, watchdog_;
+    LoopTimer write_wait_, drain_delay_, watchdog_, daily_;
     std::vector<Done> waiting_reloads_;  // until the file is written
     State state_ = State::running;
     std::int64_t started_ms_;

@@ -16,14 +16,6 @@ namespace sluice {
 
 namespace {
 
-const config::ListenerConfig* find(const config::Config* config, const std::string& name) {
-    if (!config) return nullptr;
-    const auto& all = config->listeners;
-    const auto found =
-        std::find_if(all.begin(), all.end(), [&](const auto& listener) { return listener.name == name; });
-    return found == all.end() ? nullptr : &*found;
-}
-
 bool is_unix(const config::BindAddress& bind) { return bind.kind == config::BindAddress::Kind::unix_socket; }
 
 // The same port on a wildcard and on a single address: the kernel takes only one of them.
@@ -33,10 +25,19 @@ bool clashes(const RunningState::Running& other, const config::BindAddress& bind
 }
 
 bool same_service(const config::ListenerConfig& a, const config::ListenerConfig& b) {
-    return a.protocol == b.protocol && a.pool == b.pool && a.routes == b.routes;
+    return a.protocol == b.protocol && a.allow_http1 == b.allow_http1 && a.tls == b.tls && a.pool == b.pool &&
+           a.routes == b.routes;
 }
 
 }  // namespace
+
+const config::ListenerConfig* find_listener(const config::Config* config, const std::string& name) {
+    if (!config) return nullptr;
+    const auto& all = config->listeners;
+    const auto found =
+        std::find_if(all.begin(), all.end(), [&](const auto& listener) { return listener.name == name; });
+    return found == all.end() ? nullptr : &*found;
+}
 
 config::Diagnostic cannot_listen(const config::BindAddress& bind, config::Position where, std::string key,
                                  const std::string& file, const Error& error) {
@@ -48,19 +49,25 @@ RunningState RunningState::of(Worker& worker, std::shared_ptr<const config::Conf
     for (const auto& listener : worker.listeners) {
         const bool stopped = listener->socket() < 0;
         Fd copy(stopped ? -1 : fcntl(listener->socket(), F_DUPFD_CLOEXEC, 3));
-        state.listeners.push_back(
-            {listener->name(), listener->pool().context()->pool, listener->address(), {}, std::move(copy), stopped});
+        const ListenerContext& context = *listener->pool().context();
+        state.listeners.push_back({.name = listener->name(),
+                                   .pool = context.pool,
+                                   .tls = RunningTls::of(context.tls.get()),
+                                   .address = listener->address(),
+                                   .socket = std::move(copy),
+                                   .stopped = stopped});
     }
     return state;
 }
 
 Ref<const ListenerContext> make_context(const config::ListenerConfig& wanted, const config::PoolSettings& pool,
-                                        const Modules& modules) {
+                                        const Modules& modules, Ref<const TlsContext> tls) {
     auto* context = new ListenerContext;
     context->name = wanted.name;
     context->protocol = wanted.protocol;
     context->pool = pool;
     context->module = &modules.of(wanted.protocol);
+    context->tls = std::move(tls);
     context->router = std::make_shared<const Router>(wanted.routes);
     return Ref<const ListenerContext>(context);
 }
@@ -69,54 +76,76 @@ config::Checked<ReloadPlan> ReloadPlan::prepare(RunningState running, config::Lo
                                                 const Modules& modules, SocketSource& sockets,
                                                 const config::SettingsTable& table) {
     ReloadPlan plan;
-    config::Diagnostics problems;
-    if (running.config) plan.changes_ = config::diff(*running.config, to.config, table);
-    for (RunningState::Running& listener : running.listeners) {
-        const config::ListenerConfig* before = find(running.config.get(), listener.name);
-        const config::ListenerConfig* after = find(&to.config, listener.name);
+    const auto patience = running.config ? ConfiguredTls::Patience::half_replaced : ConfiguredTls::Patience::none;
+    Work work{std::move(running), file, modules, sockets, table, ConfiguredTls(file, patience), {}};
+    if (work.running.config) plan.changes_ = config::diff(*work.running.config, to.config, table);
+    for (RunningState::Running& listener : work.running.listeners) {
+        const config::ListenerConfig* before = find_listener(work.running.config.get(), listener.name);
+        const config::ListenerConfig* after = find_listener(&to.config, listener.name);
         if (before) listener.bind = before->bind;
         listener.leaves = !before || !after || after->bind != before->bind;
     }
-    for (std::size_t i = 0; i < to.config.listeners.size(); ++i)
-        plan.plan_listener(to.config.listeners[i], i, file, running, modules, sockets, table, problems);
-    plan.plan_admin(to.config.admin, running.config.get(), file, sockets, problems);
-    std::ranges::move(system_problems(to.config, file), std::back_inserter(problems));
-    if (!problems.empty()) {
+    for (std::size_t i = 0; i < to.config.listeners.size(); ++i) plan.plan_listener(to.config.listeners[i], i, work);
+    plan.plan_admin(to.config.admin, work);
+    std::ranges::move(work.tls.problems, std::back_inserter(work.problems));
+    std::ranges::move(system_problems(to.config, file), std::back_inserter(work.problems));
+    if (!work.problems.empty()) {
         for (const std::string& path : plan.new_files_) ::unlink(path.c_str());
-        return tl::unexpected(std::move(problems));
+        return tl::unexpected(std::move(work.problems));
     }
     plan.warnings_ = std::move(to.warnings);
+    std::ranges::move(work.tls.warnings, std::back_inserter(plan.warnings_));
+    plan.files_ = std::move(work.tls.files);
     plan.config_ = std::make_shared<const config::Config>(std::move(to.config));
     return plan;
 }
 
-void ReloadPlan::plan_listener(const config::ListenerConfig& wanted, std::size_t index, const std::string& file,
-                               RunningState& running, const Modules& modules, SocketSource& sockets,
-                               const config::SettingsTable& table, config::Diagnostics& problems) {
-    const auto now = std::find_if(running.listeners.begin(), running.listeners.end(),
-                                  [&](const auto& l) { return l.name == wanted.name; });
-    const bool exists = now != running.listeners.end();
-    const config::ListenerConfig* before = exists ? find(running.config.get(), wanted.name) : nullptr;
-    Step step{.name = wanted.name, .exists = exists, .restart = before && before->protocol != wanted.protocol};
-    if (!before || !same_service(*before, wanted)) {
-        const bool keeps = exists && !step.restart;
-        const auto pool = keeps ? config::effective_pool(now->pool, wanted.pool, wanted.protocol, table) : wanted.pool;
-        step.context = make_context(wanted, pool, modules);
-    }
+void ReloadPlan::plan_listener(const config::ListenerConfig& wanted, std::size_t index, Work& work) {
+    auto& all = work.running.listeners;
+    const auto found = std::find_if(all.begin(), all.end(), [&](const auto& l) { return l.name == wanted.name; });
+    RunningState::Running* now = found == all.end() ? nullptr : &*found;
+    const config::ListenerConfig* before = now ? find_listener(work.running.config.get(), wanted.name) : nullptr;
+    Step step{.name = wanted.name, .exists = now != nullptr};
+    step.context = plan_context(wanted, index, now, step, work);
     const bool moves = !before || before->bind != wanted.bind;
-    if (moves && !(exists && now->stopped)) {
-        auto socket = take_socket(wanted, running, sockets);
+    if (moves && !(now && now->stopped)) {
+        auto socket = take_socket(wanted, work);
         if (socket) step.socket = std::move(*socket);
         else
-            problems.push_back(cannot_listen(wanted.bind, wanted.bind_where,
-                                             "listeners[" + std::to_string(index) + "].bind", file, socket.error()));
+            work.problems.push_back(cannot_listen(wanted.bind, wanted.bind_where,
+                                                  "listeners[" + std::to_string(index) + "].bind", work.file,
+                                                  socket.error()));
     }
     steps_.push_back(std::move(step));
 }
 
+Ref<const ListenerContext> ReloadPlan::plan_context(const config::ListenerConfig& wanted, std::size_t index,
+                                                    const RunningState::Running* now, Step& step, Work& work) {
+    const config::ListenerConfig* before = now ? find_listener(work.running.config.get(), wanted.name) : nullptr;
+    auto tls =
+        work.tls.load(wanted, index, work.modules.of(wanted.protocol).alpn(wanted), now ? now->tls.memory : nullptr);
+    if (!before) return make_context(wanted, wanted.pool, work.modules, std::move(tls));
+    std::vector<config::Change> news;
+    if (tls && before->tls == wanted.tls) news = changed_files(wanted.name, now->tls, *tls);
+    const bool same = same_service(*before, wanted) && news.empty();
+    std::ranges::move(news, std::back_inserter(changes_));
+    auto pool = config::effective_pool(now->pool, wanted.pool, wanted.protocol, work.table);
+    const bool applies = wanted.on_pool_change == config::OnPoolChange::restart && pool != wanted.pool && !now->stopped;
+    step.restart = before->protocol != wanted.protocol || applies;
+    if (same && !step.restart) return {};
+    return make_context(wanted, step.restart ? wanted.pool : pool, work.modules, std::move(tls));
+}
+
+std::vector<std::string> ReloadPlan::restarted() const {
+    std::vector<std::string> names;
+    for (const Step& step : steps_)
+        if (step.restart) names.push_back(step.name);
+    return names;
+}
+
 // An address that one of ours gives up in this very reload is taken over with its socket and its queue.
-Result<Fd> ReloadPlan::take_socket(const config::ListenerConfig& wanted, RunningState& running, SocketSource& sockets) {
-    for (RunningState::Running& other : running.listeners) {
+Result<Fd> ReloadPlan::take_socket(const config::ListenerConfig& wanted, Work& work) {
+    for (RunningState::Running& other : work.running.listeners) {
         if (!other.socket || !other.leaves) continue;
         if (other.address == wanted.bind.text()) {
             handed_over_.push_back(other.address);
@@ -124,7 +153,7 @@ Result<Fd> ReloadPlan::take_socket(const config::ListenerConfig& wanted, Running
         }
         if (clashes(other, wanted.bind)) return SocketSource::take_beside(wanted.bind, other.socket.get());
     }
-    auto socket = sockets.take(wanted.name, wanted.bind);
+    auto socket = work.sockets.take(wanted.name, wanted.bind);
     if (socket && is_unix(wanted.bind)) {
         chmod(wanted.bind.path.c_str(), 0666);  // as with a port, who may connect is not for the file's mode to say
         new_files_.push_back(wanted.bind.path);
@@ -132,24 +161,25 @@ Result<Fd> ReloadPlan::take_socket(const config::ListenerConfig& wanted, Running
     return socket;
 }
 
-void ReloadPlan::plan_admin(const config::AdminConfig& wanted, const config::Config* running, const std::string& file,
-                            SocketSource& sockets, config::Diagnostics& problems) {
+void ReloadPlan::plan_admin(const config::AdminConfig& wanted, Work& work) {
+    const config::Config* running = work.running.config.get();
     const auto open = [&](const config::BindAddress& bind, const char* key) {
-        auto socket = sockets.take("admin", bind);
+        auto socket = work.sockets.take("admin", bind);
         if (socket && is_unix(bind)) new_files_.push_back(bind.path);
-        if (!socket) problems.push_back(cannot_listen(bind, {}, key, file, socket.error()));
+        if (!socket) work.problems.push_back(cannot_listen(bind, {}, key, work.file, socket.error()));
         return socket ? std::move(*socket) : Fd();
     };
     const bool opens = !running || running->admin.socket != wanted.socket || ::access(wanted.socket.c_str(), F_OK) != 0;
     if (opens)
         admin_.local = open({.kind = config::BindAddress::Kind::unix_socket, .path = wanted.socket}, "admin.socket");
     if (wanted.bind && (!running || running->admin.bind != wanted.bind)) admin_.tcp = open(*wanted.bind, "admin.bind");
-    if (!problems.empty() || (!opens && running->admin.group == wanted.group)) return;
+    if (!work.problems.empty() || (!opens && running->admin.group == wanted.group)) return;
     if (const Status shared = share_with_group(wanted.socket, wanted.group); !shared)
-        problems.push_back({file,
-                            {},
-                            "admin.group",
-                            "cannot give " + wanted.socket + " to the group: " + std::strerror(shared.error().native)});
+        work.problems.push_back(
+            {work.file,
+             {},
+             "admin.group",
+             "cannot give " + wanted.socket + " to the group: " + std::strerror(shared.error().native)});
 }
 
 config::Diagnostics system_problems(const config::Config& config, const std::string& file) {
@@ -197,7 +227,7 @@ void ReloadPlan::retire(Worker& worker) {
     std::vector<std::unique_ptr<Listener>> kept;
     std::vector<Listener*> leaving;
     for (auto& listener : worker.listeners) {
-        const bool stays = find(config_.get(), listener->name()) != nullptr;
+        const bool stays = find_listener(config_.get(), listener->name()) != nullptr;
         if (!stays) leaving.push_back(listener.get());
         (stays ? kept : worker.retiring).push_back(std::move(listener));
     }

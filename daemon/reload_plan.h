@@ -2,6 +2,7 @@
 // A reload in two halves. prepare() does everything that can fail, on any thread, and touches no live object;
 // commit() swaps what was prepared into the running daemon and cannot fail. Between the two nothing has changed.
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,6 +11,7 @@
 #include "config/diff.h"
 #include "config/loader.h"
 #include "core/net/worker.h"
+#include "daemon/configured_tls.h"
 #include "daemon/modules.h"
 
 namespace sluice {
@@ -19,11 +21,12 @@ struct RunningState {
     struct Running {
         std::string name;
         config::PoolSettings pool;  // in force
-        std::string address;        // where it really listens
-        config::BindAddress bind;   // as configured
-        Fd socket;                  // a duplicate: whoever takes over the address takes it
-        bool stopped = false;       // drained by hand: only a restart brings it back
-        bool leaves = false;        // gives its address up in this reload
+        RunningTls tls;
+        std::string address;       // where it really listens
+        config::BindAddress bind;  // as configured
+        Fd socket;                 // a duplicate: whoever takes over the address takes it
+        bool stopped = false;      // drained by hand: only a restart brings it back
+        bool leaves = false;       // gives its address up in this reload
     };
     static RunningState of(Worker& worker, std::shared_ptr<const config::Config> config);
 
@@ -49,6 +52,10 @@ public:
     const std::vector<config::Change>& changes() const { return changes_; }
     const std::shared_ptr<const config::Config>& config() const { return config_; }
     const config::Diagnostics& warnings() const { return warnings_; }
+    // Listeners that begin a new generation.
+    std::vector<std::string> restarted() const;
+    // The files of TLS, and the content that they had before they were read.
+    const std::map<std::string, FileState>& files() const { return files_; }
     AdminSockets take_admin_sockets() { return std::move(admin_); }
 
 private:
@@ -60,32 +67,46 @@ private:
         bool restart = false;  // begins a new generation
     };
 
-    void plan_listener(const config::ListenerConfig& wanted, std::size_t index, const std::string& file,
-                       RunningState& running, const Modules& modules, SocketSource& sockets,
-                       const config::SettingsTable& table, config::Diagnostics& problems);
-    void plan_admin(const config::AdminConfig& wanted, const config::Config* running, const std::string& file,
-                    SocketSource& sockets, config::Diagnostics& problems);
-    Result<Fd> take_socket(const config::ListenerConfig& wanted, RunningState& running, SocketSource& sockets);
+    // What one preparation works with.
+    struct Work {
+        RunningState running;
+        const std::string& file;
+        const Modules& modules;
+        SocketSource& sockets;
+        const config::SettingsTable& table;
+        ConfiguredTls tls;
+        config::Diagnostics problems;
+    };
+
+    void plan_listener(const config::ListenerConfig& wanted, std::size_t index, Work& work);
+    // What it will run with; also decides whether it restarts.
+    Ref<const ListenerContext> plan_context(const config::ListenerConfig& wanted, std::size_t index,
+                                            const RunningState::Running* now, Step& step, Work& work);
+    void plan_admin(const config::AdminConfig& wanted, Work& work);
+    Result<Fd> take_socket(const config::ListenerConfig& wanted, Work& work);
     bool take_back(Worker& worker, Step& step);
     void retire(Worker& worker);
 
     std::shared_ptr<const config::Config> config_;
     config::Diagnostics warnings_;
     std::vector<config::Change> changes_;
+    std::map<std::string, FileState> files_;
     std::vector<Step> steps_;
     AdminSockets admin_;
     std::vector<std::string> new_files_;    // of unix sockets; removed again if the plan fails
     std::vector<std::string> handed_over_;  // addresses that another listener goes on with
 };
 
+// Null if there is none of that name, or no configuration.
+const config::ListenerConfig* find_listener(const config::Config* config, const std::string& name);
 // "cannot listen on 127.0.0.1:80: Address already in use", at the key that asked for it.
 config::Diagnostic cannot_listen(const config::BindAddress& bind, config::Position where, std::string key,
                                  const std::string& file, const Error& error);
 // What the file names and the system does not know or allow.
 config::Diagnostics system_problems(const config::Config& config, const std::string& file);
 
-// What a listener runs with: the configured settings, except that `pool` is what is in force.
+// What a listener runs with: the configured settings, except that `pool` and `tls` are what is in force.
 Ref<const ListenerContext> make_context(const config::ListenerConfig& wanted, const config::PoolSettings& pool,
-                                        const Modules& modules);
+                                        const Modules& modules, Ref<const TlsContext> tls);
 
 }  // namespace sluice

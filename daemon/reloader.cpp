@@ -66,6 +66,10 @@ config::Checked<void> Reloader::start() {
     return {};
 }
 
+const config::ListenerConfig* Reloader::find(const std::string& name) const {
+    return find_listener(config_.get(), name);
+}
+
 void Reloader::request(Done done) {
     waiting_.push_back(std::move(done));
     if (!running_) run();
@@ -103,6 +107,7 @@ void Reloader::commit(ReloadPlan& plan) {
     config_ = plan.config();
     if (!first_) first_ = config_;
     warnings_ = texts_of(plan.warnings());
+    files_ = plan.files();
     if (changed) ++revision_;
     plan.commit(worker_, target_);
     target_.apply(*config_, plan.take_admin_sockets());
@@ -115,6 +120,7 @@ admin::ReloadOutcome Reloader::outcome_of(const config::Checked<ReloadPlan>& pla
     } else {
         outcome.warnings = texts_of(plan->warnings());
         outcome.changes = plan->changes();
+        outcome.restarted = plan->restarted();
     }
     return outcome;
 }

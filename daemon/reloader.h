@@ -4,6 +4,7 @@
 // served together by the next one. Owned by the daemon.
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -43,6 +44,8 @@ public:
     void plan(std::string yaml, std::string file_name, Done done);
 
     const std::shared_ptr<const config::Config>& config() const { return config_; }
+    // The configuration of a listener; null if there is none of that name.
+    const config::ListenerConfig* find(const std::string& name) const;
     // Keys outside the listeners that wait for a restart of the daemon.
     std::vector<config::PendingKey> pending_restart() const {
         return config::pending_restart(*first_, *config_, table_);
@@ -51,6 +54,8 @@ public:
     // The last one that failed or changed something; null before the first.
     const admin::ReloadOutcome* last() const { return last_.get(); }
     const std::vector<std::string>& warnings() const { return warnings_; }
+    // Besides the configuration: what it names and was made from, with the content that is in force.
+    const std::map<std::string, FileState>& files() const { return files_; }
     const config::SettingsTable& table() const { return table_; }
     const Modules& modules() const { return modules_; }
 
@@ -71,6 +76,7 @@ private:
     std::uint64_t revision_ = 0;
     std::unique_ptr<admin::ReloadOutcome> last_;
     std::vector<std::string> warnings_;
+    std::map<std::string, FileState> files_;
     std::vector<Done> waiting_;
     int jobs_ = 0;  // in the background
     bool running_ = false, closed_ = false;

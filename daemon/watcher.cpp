@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -18,8 +19,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::uint32_t kEvents =
-    IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_MOVE_SELF | IN_DELETE_SELF;
+// Of a directory on the way, and of that of the file: others may write much there.
+constexpr std::uint32_t kWayEvents = IN_MOVED_TO | IN_CREATE | IN_MOVE_SELF | IN_DELETE_SELF;
+constexpr std::uint32_t kFileEvents = kWayEvents | IN_MODIFY | IN_CLOSE_WRITE | IN_DELETE;
+
 bool is_symlink(const std::string& path) {
     std::error_code none;
     return fs::is_symlink(path, none);
@@ -30,23 +33,46 @@ constexpr int kMaxLinks = 40;  // as the kernel's own limit
 }  // namespace
 
 Watcher::Watcher(EventLoop& loop, std::string path, WatchEvents& events)
-    : path_(std::move(path)), events_(events), inotify_(inotify_init1(IN_NONBLOCK | IN_CLOEXEC)) {
+    : events_(events), inotify_(inotify_init1(IN_NONBLOCK | IN_CLOEXEC)) {
+    const FileState seen = FileState::of(path);
+    ways_.push_back({.path = std::move(path), .seen = seen});
     if (!inotify_) return;
     auto* poll = new uv_poll_t;
     uv_poll_init(loop.raw(), poll, inotify_.get());
     poll->data = this;
     poll_.reset(poll);
     uv_poll_start(poll, UV_READABLE, [](uv_poll_t* p, int, int) { static_cast<Watcher*>(p->data)->read_events(); });
-    watch_way();
-    seen_ = FileState::of(path_);
+    look_again(ways_.front());
+}
+
+bool Watcher::follow(const std::map<std::string, FileState>& files) {
+    if (!inotify_) return false;
+    std::erase_if(ways_, [&](const Way& way) { return &way != &ways_.front() && !files.contains(way.path); });
+    bool changed = false;
+    for (const auto& [path, seen] : files) {
+        const auto same = [&path = path](const Way& way) { return way.path == path; };
+        if (std::any_of(ways_.begin() + 1, ways_.end(), same)) continue;
+        ways_.push_back({.path = path, .seen = seen});
+        changed |= look_again(ways_.back());
+    }
+    drop_unused();
+    return changed;
+}
+
+// True if there is other content than was seen.
+bool Watcher::look_again(Way& way) {
+    way.stale = false;
+    watch(way);
+    const FileState now = FileState::of(way.path);
+    return std::exchange(way.seen, now) != now;
 }
 
 // Watches every directory on the way to the file, for the next name on it: any of them may be replaced.
-void Watcher::watch_way() {
-    names_.clear();
-    last_name_ = {-1, {}};
+void Watcher::watch(Way& way) {
+    way.names.clear();
+    way.last_name = {-1, {}};
     std::error_code none;
-    fs::path rest = fs::absolute(path_, none).lexically_normal(), so_far = "/";
+    fs::path rest = fs::absolute(way.path, none).lexically_normal(), so_far = "/";
     rest = rest.relative_path();
     for (int links = 0; !rest.empty() && links < kMaxLinks;) {
         const fs::path name = *rest.begin();
@@ -54,8 +80,11 @@ void Watcher::watch_way() {
         if (rest == ".") rest.clear();
         const fs::path here = so_far / name;
         const bool is_link = fs::is_symlink(here, none);
-        const int watch = watch_directory(so_far, name);
-        if (rest.empty()) last_name_ = {watch, name};
+        const int descriptor = watch_directory(way, so_far, name, rest.empty() ? kFileEvents : kWayEvents);
+        if (rest.empty()) {
+            way.last_name = {descriptor, name};
+            way.end = here;
+        }
         if (!is_link) {
             so_far = here;
             continue;
@@ -68,49 +97,62 @@ void Watcher::watch_way() {
     }
 }
 
-int Watcher::watch_directory(const std::string& directory, const std::string& name) {
-    const int watch = inotify_add_watch(inotify_.get(), directory.c_str(), kEvents);
+int Watcher::watch_directory(Way& way, const std::string& directory, const std::string& name, std::uint32_t events) {
+    // Added, because the same directory may be on another file's way.
+    const int watch = inotify_add_watch(inotify_.get(), directory.c_str(), events | IN_MASK_ADD);
     if (watch < 0) {
-        if (errno != ENOENT)
+        if (errno != ENOENT && unwatchable_.insert(directory).second)
             log::write(log::Level::warning, "cannot watch " + directory + " for changes",
                        {{"ERROR", std::strerror(errno)}});
         return -1;
     }
-    names_.emplace(watch, name);
+    way.names.emplace(watch, name);
+    watches_.insert(watch);
     return watch;
+}
+
+void Watcher::drop_unused() {
+    std::set<int> used;
+    for (const Way& way : ways_)
+        for (const auto& [watch, name] : way.names) used.insert(watch);
+    for (const int watch : watches_)
+        if (!used.contains(watch)) inotify_rm_watch(inotify_.get(), watch);
+    watches_ = std::move(used);
 }
 
 void Watcher::read_events() {
     alignas(inotify_event) std::array<char, 16 * 1024> buffer;
-    bool look_again = false;
     for (ssize_t size; (size = ::read(inotify_.get(), buffer.data(), buffer.size())) > 0;) {
         for (const char* at = buffer.data(); at < buffer.data() + size;) {
             const auto* event = reinterpret_cast<const inotify_event*>(at);
-            look_again |= take(event->mask, event->wd, event->len > 0 ? event->name : "");
+            for (Way& way : ways_) way.stale |= way.take(event->mask, event->wd, event->len > 0 ? event->name : "");
             at += sizeof *event + event->len;
         }
     }
-    if (!look_again || being_written_) return;
-    watch_way();
-    const FileState now = FileState::of(path_);
-    if (std::exchange(seen_, now) != now) events_.on_file_changed();
+    bool looked = false, changed = false;
+    for (Way& way : ways_) {
+        if (!way.stale || way.being_written) continue;
+        looked = true;
+        changed |= look_again(way);
+    }
+    if (looked) drop_unused();
+    if (changed) events_.on_file_changed();
 }
 
 // True if the file may have new content now.
-bool Watcher::take(std::uint32_t mask, int watch, const std::string& name) {
+bool Watcher::Way::take(std::uint32_t mask, int watch, const std::string& name) {
     if ((mask & IN_Q_OVERFLOW) != 0) {
-        being_written_ = false;
+        being_written = false;
         return true;
     }
-    if ((mask & (IN_MOVE_SELF | IN_DELETE_SELF)) != 0) return true;
-    const auto [first, last] = names_.equal_range(watch);
-    bool ours = false;
-    for (auto entry = first; entry != last; ++entry) ours |= entry->second == name;
+    const auto [first, last] = names.equal_range(watch);
+    if ((mask & (IN_MOVE_SELF | IN_DELETE_SELF)) != 0) return first != last;
+    const bool ours = std::any_of(first, last, [&](const auto& entry) { return entry.second == name; });
     if (!ours) return false;
-    if (last_name_ == std::pair(watch, name)) {
-        if ((mask & IN_MODIFY) != 0) being_written_ = true;
-        if ((mask & (IN_CLOSE_WRITE | IN_MOVED_TO | IN_DELETE)) != 0) being_written_ = false;
-        return (mask & (IN_CLOSE_WRITE | IN_MOVED_TO)) != 0 || ((mask & IN_CREATE) != 0 && is_symlink(path_));
+    if (last_name == std::pair(watch, name)) {
+        if ((mask & IN_MODIFY) != 0) being_written = true;
+        if ((mask & (IN_CLOSE_WRITE | IN_MOVED_TO | IN_DELETE)) != 0) being_written = false;
+        return (mask & (IN_CLOSE_WRITE | IN_MOVED_TO)) != 0 || ((mask & IN_CREATE) != 0 && is_symlink(end));
     }
     return (mask & (IN_MOVED_TO | IN_CREATE)) != 0;
 }

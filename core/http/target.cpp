@@ -1,6 +1,7 @@
 #include "core/http/target.h"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 
 namespace sluice {
@@ -48,10 +49,15 @@ void remove_dot_segments(std::string& path) {
     path.resize(out);
 }
 
-bool host_character(char c) {
-    return std::isalnum(static_cast<unsigned char>(c)) ||
-           std::string_view("-._~!$&'()*+,;=%").find(c) != std::string_view::npos;
-}
+// Letters stand in lower case already.
+constexpr auto kHostCharacters = [] {
+    std::array<bool, 256> table{};
+    for (const char c : std::string_view("abcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=%"))
+        table[static_cast<unsigned char>(c)] = true;
+    return table;
+}();
+
+bool host_character(char c) { return kHostCharacters[static_cast<unsigned char>(c)]; }
 
 bool is_port(std::string_view port) {
     return port.size() <= 5 && std::all_of(port.begin(), port.end(), [](char c) { return c >= '0' && c <= '9'; });
@@ -71,6 +77,21 @@ Result<std::string_view> normalise_path(std::string_view path, std::string& buff
     }
     remove_dot_segments(buffer);
     return std::string_view(buffer);
+}
+
+Status set_target(RequestHead& head, std::string_view target) {
+    if (target == "*" && head.method == "OPTIONS") {
+        head.path = target;
+        head.query = {};
+        return {};
+    }
+    if (target.find('#') != target.npos) return fail(Errc::protocol);
+    const std::size_t query = std::min(target.find('?'), target.size());
+    const auto path = normalise_path(query == 0 ? "/" : target.substr(0, query), head.path_buffer);
+    if (!path) return fail(Errc::protocol);
+    head.path = *path;
+    head.query = target.substr(query);
+    return {};
 }
 
 Result<std::string_view> normalise_host(char* authority, std::size_t size) {

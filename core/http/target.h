@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "core/base/result.h"
+#include "core/http/message.h"
 
 namespace sluice {
 
@@ -16,5 +17,9 @@ Result<std::string_view> normalise_path(std::string_view path, std::string& buff
 // The host of an authority or Host value in place: letters lowered, port and final dot removed.
 // Errc::protocol: characters that no host has, a bad port, or user information.
 Result<std::string_view> normalise_host(char* authority, std::size_t size);
+
+// Fills path and query of a head whose method is known, from a target in origin-form, or "*" for OPTIONS. `target` and
+// the head's path_buffer are what they point into. Errc::protocol as above, and for a fragment.
+Status set_target(RequestHead& head, std::string_view target);
 
 }  // namespace sluice

@@ -50,8 +50,10 @@ void Connection::start() {
 void Connection::on_ready() {
     if (dead_) return;
     session_ = context()->module->make_session(*this);
-    enter(Phase::idle);
-    if (draining()) session_->close_when_idle(Reason::drain);
+    tell_session([this](Session& session) {
+        session.start();
+        if (draining()) session.close_when_idle(Reason::drain);
+    });
 }
 
 // Whatever the session writes meanwhile goes out as one.
@@ -174,13 +176,17 @@ void Connection::close(Reason reason, CloseMode mode) {
     if (dead_) return;
     if (!closing()) reason_ = reason;
     mode_ = std::min(mode_, mode);
-    if (mode == CloseMode::abort || !session_) return end();
+    if (mode == CloseMode::abort) return end();
+    if (!session_) return begin_close();
     schedule_write();  // what the session still has to say goes first
 }
 
 void Connection::begin_close() {
     const bool sent = transport_->pending_bytes() == 0;
-    if (sent && mode_ == CloseMode::flush) return end();
+    if (sent && mode_ == CloseMode::flush) {
+        transport_->say_goodbye();
+        return end();
+    }
     half_closed_ = true;
     transport_->shutdown();
     if (mode_ == CloseMode::linger) transport_->resume_read();  // what comes is discarded
@@ -235,8 +241,9 @@ void Connection::enter(Phase phase) {
     const std::int64_t now = now_ms();
     // A request's time counts from its first byte, which ended the idle phase.
     if (phase_ == Phase::idle) request_since_ms_ = now;
+    // TLS and the preface of HTTP/2 are one handshake.
+    if (phase_ != Phase::handshake || phase != Phase::handshake) phase_since_ms_ = now;
     phase_ = phase;
-    phase_since_ms_ = now;
     if (was_idle != is_idle()) manager_.place(*this);
     if (phase == Phase::body) watch_body();
     rearm();
@@ -262,7 +269,7 @@ std::int64_t Connection::phase_deadline() const {
     if (phase_ != Phase::idle) return kNever;  // body and write: Progress watches
     if (!session_->idle()) return kNever;      // a request waits until the peer has read earlier answers
     if (wish_ == Reason::drain) return created_ms_ + kNewcomerTime;
-    return after(requests_ == 0 ? pool.headers_timeout : pool.keep_alive_timeout);
+    return after(session_->idle_rule().timeout);
 }
 
 void Connection::on_timer(std::int64_t now_ms) {
@@ -278,7 +285,7 @@ void Connection::phase_timed_out() {
         case Phase::idle:
             if (transport_->pending_bytes() > 0) return enter(Phase::idle);  // its last answer is still on its way
             if (wish_ != Reason::none) return close_when_idle(wish_);
-            return close_when_idle(requests_ == 0 ? Reason::headers_timeout : Reason::keep_alive_timeout);
+            return close_when_idle(session_->idle_rule().reason);
         default: break;
     }
     if (in_refusal_lane()) return close(refusal_, CloseMode::abort);
@@ -288,7 +295,9 @@ void Connection::phase_timed_out() {
 Progress::Sample Connection::sample() const {
     const std::uint64_t pending = transport_->pending_bytes();
     const bool body = phase_ == Phase::body;
-    const std::uint64_t sent = bytes_out_ - pending - (pending > 0 ? transport_->in_kernel() : 0);
+    const std::uint64_t waiting = pending + (pending > 0 ? transport_->in_kernel() : 0);
+    const std::uint64_t sent =
+        bytes_out_ - std::min(bytes_out_, waiting);  // TLS puts more on its way than it was given
     return {now_ms(), bytes_in_, sent, body && paused_ == 0, body && paused_ != 0, pending > 0};
 }
 

@@ -50,6 +50,8 @@ public:
     std::uint64_t id() const override { return id_; }
     const PeerAddress& peer() const override { return peer_; }
     std::uint32_t requests() const override { return requests_; }
+    std::string_view alpn() const override { return transport_->alpn(); }
+    std::optional<TlsInfo> tls_info() const { return transport_->tls_info(); }
     Phase phase() const { return phase_; }
     // Between two requests. One that has not asked yet is no idle one: it is about to.
     bool is_idle() const { return phase_ == Phase::idle && requests_ > 0; }
@@ -60,6 +62,7 @@ public:
     std::uint64_t bytes_in() const { return bytes_in_; }
     std::uint64_t bytes_out() const { return bytes_out_; }
     Reason reason() const { return reason_; }
+    bool closing() const { return reason_ != Reason::none; }
 
 private:
     static constexpr int kRoundsPerTurn = 4;             // of writing, before others have their turn
@@ -87,6 +90,7 @@ private:
     void on_writable() override;
     void on_end() override;
     void on_error(Error error) override;
+    void on_handshake_failed() override { close(Reason::handshake_failed, CloseMode::linger); }
 
     void on_timer(std::int64_t now_ms) override;
     void run() override;  // the scheduled flush
@@ -108,7 +112,6 @@ private:
     Progress::Sample sample() const;
     std::int64_t phase_deadline() const;
     std::int64_t now_ms() const;
-    bool closing() const { return reason_ != Reason::none; }
 
     ConnectionManager& manager_;
     Generation& generation_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/net/socket_transport.h"
+#include "core/net/tls_transport.h"
 #include "core/net/worker.h"
 
 namespace sluice {
@@ -55,6 +56,8 @@ void ConnectionManager::add(std::unique_ptr<Transport> transport, const PeerAddr
     ++stats_.accepted;
     stats_.connection_rate.add(worker_.loop.now_ms());
     if (context()->pool.max_connections_per_client > 0) ++clients_[peer];
+    if (context()->tls)
+        transport = make_tls_transport(worker_.tls, worker_.chunks, context()->tls, stats_.tls, std::move(transport));
     Connection::Admitted admitted{worker_.next_id++, peer, std::move(slot), Reason::none};
     announce(EventType::added, Reason::none, admitted.id);
     own(std::make_unique<Connection>(*this, *current_, std::move(admitted), std::move(transport)));
@@ -88,10 +91,11 @@ void ConnectionManager::own(std::unique_ptr<Connection> connection) {
     owned.start();
 }
 
-// The lane is short and quick: it exists so that a client is told, not so that it is served.
+// The lane is short and quick: it exists so that a client is told, not so that it is served. Under TLS telling would
+// cost a handshake, so there the connection is just closed.
 void ConnectionManager::refuse(std::unique_ptr<Transport> transport, const PeerAddress& peer, Reason reason) {
     ++stats_.rejected[reason];
-    if (refusing_ == kRefusalLane) return;
+    if (refusing_ == kRefusalLane || context()->tls) return;
     ++refusing_;
     Connection::Admitted admitted{worker_.next_id++, peer, Ticket(), reason};
     own(std::make_unique<Connection>(*this, *current_, std::move(admitted), std::move(transport)));
@@ -204,9 +208,11 @@ std::uint64_t ConnectionManager::idle() const {
 
 ConnectionManager::Left ConnectionManager::left() const {
     Left left{requests_.in_use(), 0, 0};
-    for (const auto& generation : generations_)
-        if (generation->draining()) left.connections += generation->connections();
-    left.sessions = left.connections;
+    const_cast<ConnectionManager*>(this)->for_each([&left](Connection& connection) {
+        if (!connection.generation().draining()) return;
+        ++left.connections;
+        left.sessions += !connection.closing();
+    });
     return left;
 }
 

@@ -24,7 +24,9 @@ class ConnectionManager {
 public:
     // How many of each a drain still waits for.
     struct Left {
-        std::uint64_t streams = 0, sessions = 0, connections = 0;
+        std::uint64_t streams = 0;      // requests in progress
+        std::uint64_t sessions = 0;     // that have not said their last word
+        std::uint64_t connections = 0;  // with those that only wait for the peer's FIN
     };
     class Events {
     public:

@@ -5,9 +5,11 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "config/config.h"
 #include "core/base/ref.h"
+#include "core/net/tls_context.h"
 
 namespace sluice {
 
@@ -20,6 +22,8 @@ class ProtocolModule {
 public:
     virtual ~ProtocolModule() = default;
     virtual config::Protocol protocol() const = 0;
+    // What it offers under TLS (RFC 7301), in order of preference.
+    virtual std::vector<std::string> alpn(const config::ListenerConfig& listener) const = 0;
     virtual std::unique_ptr<Session> make_session(SessionHost& host) = 0;
 };
 
@@ -28,6 +32,8 @@ struct ListenerContext : Counted {
     config::Protocol protocol = config::Protocol::http;
     config::PoolSettings pool;  // in force: restart-class keys keep their value until the listener restarts
     ProtocolModule* module = nullptr;
+    Ref<const TlsContext> tls;  // null: without TLS
+    bool allow_http1 = true;    // http2 under TLS: also for clients that do not choose h2
     std::shared_ptr<const Router> router;
     bool always_admits = false;  // also when memory is short: the admin API
 };

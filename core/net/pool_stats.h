@@ -5,7 +5,9 @@
 
 #include "core/metrics/histogram.h"
 #include "core/metrics/rate_meter.h"
+#include "core/net/http2_stats.h"
 #include "core/net/reason.h"
+#include "core/net/tls_stats.h"
 
 namespace sluice {
 
@@ -18,6 +20,8 @@ struct PoolStats {
     std::uint64_t bytes_in = 0, bytes_out = 0;
     metrics::Histogram latency_us;  // first byte of the request to the last of the answer given to the transport
     metrics::RateMeter connection_rate, request_rate;
+    TlsStats tls;      // zero without TLS
+    Http2Stats http2;  // zero for other protocols
 
     double error_rate() const {
         return requests ? static_cast<double>(failed_requests) / static_cast<double>(requests) : 0;

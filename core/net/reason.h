@@ -18,6 +18,7 @@ enum class Reason : std::uint8_t {
     headers_timeout,
     request_timeout,
     keep_alive_timeout,
+    session_idle_timeout,
     write_timeout,
     min_data_rate,
     // rules broken by the peer, answered with the protocol's own error
@@ -28,6 +29,9 @@ enum class Reason : std::uint8_t {
     expectation_failed,
     not_implemented,
     version_not_supported,
+    handshake_failed,
+    protocol_error,  // of HTTP/2: told by GOAWAY
+    flood,           // ENHANCE_YOUR_CALM
     // limits
     max_requests,
     max_connections,

@@ -31,9 +31,17 @@ enum class CloseMode : std::uint8_t {
 // Why nobody reads: reading goes on when no reason is left.
 enum class Pause : std::uint8_t { backpressure = 1, pipeline = 2, memory = 4 };
 
+// How long a session may stay idle, and what the end of it is called.
+struct IdleRule {
+    config::Millis timeout;  // 0 = for ever
+    Reason reason;
+};
+
 class Session {
 public:
     virtual ~Session() = default;
+    // Once, before anything else: enters its first phase, and may write.
+    virtual void start() = 0;
     // Bytes are borrowed until it returns. An error closes the connection without an answer.
     virtual Status on_read(Bytes bytes) = 0;
     // Appends what is to be sent. Called at the end of a turn after SessionHost::schedule_write or on_read.
@@ -46,8 +54,9 @@ public:
     virtual void on_writable() = 0;
     // Announce that no more exchanges are wanted, let running ones finish, then SessionHost::finish(reason).
     virtual void close_when_idle(Reason reason) = 0;
-    // No exchange is running and none has begun.
+    // No exchange is running and none has begun, and the peer knows all that it is to be told before an end.
     virtual bool idle() const = 0;
+    virtual IdleRule idle_rule() const = 0;
     // Heap bytes that it holds for its peer beside queues, for the memory bound.
     virtual std::size_t held_bytes() const = 0;
 };
@@ -72,6 +81,7 @@ public:
     virtual std::uint64_t id() const = 0;
     virtual const PeerAddress& peer() const = 0;
     virtual std::uint32_t requests() const = 0;  // admitted on this connection so far
+    virtual std::string_view alpn() const = 0;   // what TLS agreed upon; "" = nothing
 
 protected:
     ~SessionHost() = default;

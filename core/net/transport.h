@@ -3,10 +3,13 @@
 // Owned by one Connection. Its destructor aborts: the stream ends at once, unsent bytes are lost, no event follows.
 
 #include <cstddef>
+#include <optional>
 #include <span>
+#include <string_view>
 
 #include "core/base/byte_queue.h"
 #include "core/base/result.h"
+#include "core/net/tls_stats.h"
 
 namespace sluice {
 
@@ -19,6 +22,9 @@ public:
     virtual void on_writable() = 0;         // pending_bytes() fell to kLowWater from above it; or to 0 after shutdown()
     virtual void on_end() = 0;              // the peer will send no more; we still may
     virtual void on_error(Error error) = 0;  // the stream is broken; the last event
+    // Instead of on_ready: the handshake failed, and the peer is being told. Nothing can be written any more; shutdown()
+    // and what follows it go on as always.
+    virtual void on_handshake_failed() = 0;
 
 protected:
     ~TransportEvents() = default;
@@ -44,11 +50,16 @@ public:
     virtual void resume_read() = 0;
     // Half-close once all that is pending was sent.
     virtual void shutdown() = 0;
+    // Tells the peer that the end to come is meant, where the stream has a word for it (TLS: close_notify).
+    virtual void say_goodbye() {}
     // Ends the stream now, as the destructor does: for an owner that lives until the end of the turn. (A socket that is
     // closed while the caches still know it costs a tenth less than one closed later.) Nothing may be called after it.
     virtual void close() = 0;
     // What can be read at this moment, without waiting; empty if nothing. Borrowed from `buffer`.
     virtual Bytes read_now(std::span<char> buffer) = 0;
+    // The protocol that was agreed upon (RFC 7301); "" if none was. Valid as long as the transport.
+    virtual std::string_view alpn() const { return {}; }
+    virtual std::optional<TlsInfo> tls_info() const { return std::nullopt; }
 };
 
 }  // namespace sluice

@@ -13,6 +13,7 @@
 #include "core/net/event_ring.h"
 #include "core/net/listener.h"
 #include "core/net/socket_source.h"
+#include "core/net/tls_transport.h"
 
 namespace sluice {
 
@@ -75,6 +76,7 @@ struct Worker {
     MemoryBudget memory;
     ChunkPool chunks{memory};
     EventLoop loop;
+    TlsEngine tls{loop};
     EventRing events;
     SocketSource sockets;
     FdReserve reserve;

@@ -20,7 +20,8 @@ struct ReloadOutcome {
     std::vector<std::string> errors;  // file:line:column: path: message
     std::vector<std::string> warnings;
     std::vector<config::Change> changes;
-    std::string error_text() const;  // all errors, a line each
+    std::vector<std::string> restarted;  // listeners that began a new generation
+    std::string error_text() const;      // all errors, a line each
 };
 
 struct DaemonStatus {

@@ -2,21 +2,11 @@
 
 #include <unistd.h>
 
-#include <ctime>
+#include "daemon/admin/json_parts.h"
 
 namespace sluice::admin {
 
 namespace {
-
-std::string iso_time(std::int64_t unix_ms) {
-    const auto seconds = static_cast<std::time_t>(unix_ms / 1000);
-    std::tm when{};
-    gmtime_r(&seconds, &when);
-    char text[40];
-    const std::size_t size = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &when);
-    std::snprintf(text + size, sizeof text - size, ".%03dZ", static_cast<int>(unix_ms % 1000));
-    return text;
-}
 
 Json reasons_json(const ReasonCounts& counts) {
     Json json = Json::object();
@@ -24,11 +14,6 @@ Json reasons_json(const ReasonCounts& counts) {
         if (const auto count = counts[static_cast<Reason>(i)]; count > 0)
             json[to_string(static_cast<Reason>(i))] = count;
     return json;
-}
-
-Json latency_json(const metrics::Histogram& microseconds) {
-    const auto ms = [&](double q) { return microseconds.quantile(q) / 1000; };
-    return {{"p50", ms(0.5)}, {"p90", ms(0.9)}, {"p99", ms(0.99)}, {"p99_9", ms(0.999)}};
 }
 
 Json pending_json(const std::vector<config::PendingKey>& keys) {
@@ -90,7 +75,8 @@ Json connection_json(const Listener& listener, const Connection& connection, std
             {"idle_ms", now_ms - connection.last_activity_ms()},
             {"requests", connection.requests()},
             {"bytes_in", connection.bytes_in()},
-            {"bytes_out", connection.bytes_out()}};
+            {"bytes_out", connection.bytes_out()},
+            {"tls", tls_info_json(connection)}};
 }
 
 std::size_t touched_by(Worker& worker, const config::Change& change) {
@@ -116,6 +102,8 @@ Json listener_json(Control& control, Listener& listener) {
             {"health", to_string(pool.health())},
             {"draining", {{"streams", left.streams}, {"sessions", left.sessions}, {"connections", left.connections}}},
             {"pool", pool_json(pool, control.worker().loop.now_ms())},
+            {"tls", tls_json(pool)},
+            {"http2", http2_json(pool)},
             {"pending_restart", pending_json(pending_of(control, control.status(), listener))}};
 }
 

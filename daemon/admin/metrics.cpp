@@ -1,6 +1,10 @@
 #include "daemon/admin/metrics.h"
 
+#include <algorithm>
 #include <functional>
+#include <set>
+#include <string_view>
+#include <vector>
 
 #include "core/base/log.h"
 #include "core/metrics/exposition.h"
@@ -41,6 +45,91 @@ const std::vector<ListenerMetric>& listener_metrics() {
     return kMetrics;
 }
 
+const std::vector<ListenerMetric>& http2_metrics() {
+    static const std::vector<ListenerMetric> kMetrics = {
+        {"sluice_http2_sessions_active", "gauge", "HTTP/2 sessions open now",
+         [](auto& pool) { return pool.stats().http2.active_sessions; }},
+        {"sluice_http2_sessions_total", "counter", "HTTP/2 sessions begun",
+         [](auto& pool) { return pool.stats().http2.sessions; }},
+        {"sluice_http2_streams_active", "gauge", "HTTP/2 streams open now",
+         [](auto& pool) { return pool.stats().http2.active_streams; }},
+        {"sluice_http2_streams_total", "counter", "HTTP/2 streams begun",
+         [](auto& pool) { return pool.stats().http2.streams; }},
+        {"sluice_http2_stalls_total", "counter", "Answers that had to wait for the client's flow-control window",
+         [](auto& pool) { return pool.stats().http2.stalls; }},
+    };
+    return kMetrics;
+}
+
+using Chosen = std::vector<ConnectionManager*>;
+
+template <class Choose>
+Chosen pools(Worker& worker, Choose&& choose) {
+    Chosen chosen;
+    for (const auto& listener : worker.listeners)
+        if (choose(*listener->pool().context())) chosen.push_back(&listener->pool());
+    return chosen;
+}
+
+void simple(Exposition& out, const Chosen& pools, const std::vector<ListenerMetric>& metrics) {
+    for (const auto& metric : metrics) {
+        out.family(metric.name, metric.type, metric.help);
+        for (auto* pool : pools) out.sample({{"listener", pool->context()->name}}, metric.value(*pool));
+    }
+}
+
+void tls(Exposition& out, const Chosen& pools) {
+    out.family("sluice_tls_handshakes_total", "counter", "TLS handshakes, by result and reason of failure");
+    for (auto* pool : pools) {
+        const TlsStats& stats = pool->stats().tls;
+        const std::string& name = pool->context()->name;
+        out.sample({{"listener", name}, {"result", "full"}}, stats.full);
+        out.sample({{"listener", name}, {"result", "resumed"}}, stats.resumed);
+        for (std::size_t i = 0; i < kTlsFailures; ++i)
+            if (stats.failed[i] > 0)
+                out.sample(
+                    {{"listener", name}, {"result", "failed"}, {"reason", to_string(static_cast<TlsFailure>(i))}},
+                    stats.failed[i]);
+    }
+    out.family("sluice_tls_handshake_duration_seconds", "histogram", "First byte to the end of a successful handshake");
+    for (auto* pool : pools) out.histogram({{"listener", pool->context()->name}}, pool->stats().tls.latency_us);
+    out.family("sluice_tls_certificate_expiry_seconds", "gauge", "When the certificate ends, in Unix time");
+    for (auto* pool : pools) {
+        std::set<std::string_view> files;  // one that is named twice is the same sample
+        for (const CertificateInfo& one : pool->context()->tls->certificates())
+            if (files.insert(one.file).second)
+                out.sample({{"listener", pool->context()->name}, {"file", one.file}, {"subject", one.subject}},
+                           static_cast<std::uint64_t>(std::max<std::int64_t>(one.not_after, 0)));
+    }
+}
+
+template <class Name, class Counts>
+void by_name(Exposition& out, const std::string& listener, std::string_view label, std::size_t size, const Name& name,
+             const Counts& counts) {
+    for (std::size_t i = 0; i < size; ++i)
+        if (counts[i] > 0) out.sample({{"listener", listener}, {label, name(i)}}, counts[i]);
+}
+
+void http2(Exposition& out, const Chosen& pools) {
+    simple(out, pools, http2_metrics());
+    out.family("sluice_http2_resets_total", "counter", "RST_STREAM frames");
+    for (auto* pool : pools) {
+        const Http2Stats& stats = pool->stats().http2;
+        out.sample({{"listener", pool->context()->name}, {"direction", "received"}}, stats.resets_received);
+        out.sample({{"listener", pool->context()->name}, {"direction", "sent"}}, stats.resets_sent);
+    }
+    constexpr auto kCodes = Http2ErrorCounts::kCodes;
+    out.family("sluice_http2_stream_errors_total", "counter", "HTTP/2 stream errors, by code");
+    for (auto* pool : pools)
+        by_name(out, pool->context()->name, "code", kCodes, Http2ErrorCounts::name, pool->stats().http2.stream_errors);
+    out.family("sluice_http2_session_errors_total", "counter", "HTTP/2 session errors, by code");
+    for (auto* pool : pools)
+        by_name(out, pool->context()->name, "code", kCodes, Http2ErrorCounts::name, pool->stats().http2.session_errors);
+    const auto flood = [](std::size_t i) { return to_string(static_cast<Flood>(i)); };
+    out.family("sluice_http2_floods_total", "counter", "HTTP/2 sessions ended because of a flood, by its kind");
+    for (auto* pool : pools) by_name(out, pool->context()->name, "flood", kFloods, flood, pool->stats().http2.floods);
+}
+
 void reasons(Exposition& out, Worker& worker, std::string_view name, std::string_view help,
              ReasonCounts PoolStats::*counts) {
     out.family(name, "counter", help);
@@ -65,17 +154,15 @@ std::string metrics_text(Control& control) {
     Worker& worker = control.worker();
     const DaemonStatus status = control.status();
     Exposition out;
-    for (const auto& metric : listener_metrics()) {
-        out.family(metric.name, metric.type, metric.help);
-        for (const auto& listener : worker.listeners)
-            out.sample({{"listener", listener->name()}}, metric.value(listener->pool()));
-    }
+    simple(out, pools(worker, [](const ListenerContext&) { return true; }), listener_metrics());
     reasons(out, worker, "sluice_connections_rejected_total", "Connections not accepted, by reason",
             &PoolStats::rejected);
     reasons(out, worker, "sluice_connections_closed_total", "Connections closed, by reason", &PoolStats::closed);
     out.family("sluice_request_duration_seconds", "histogram", "First byte of the request to the last of the answer");
     for (const auto& listener : worker.listeners)
         out.histogram({{"listener", listener->name()}}, listener->pool().stats().latency_us);
+    tls(out, pools(worker, [](const ListenerContext& context) { return bool(context.tls); }));
+    http2(out, pools(worker, [](const ListenerContext& c) { return c.protocol == config::Protocol::http2; }));
     out.family("sluice_loop_turn_seconds", "histogram", "Time of one turn of the event loop, sleep excluded");
     out.histogram({}, worker.loop.turn_times());
     single(out, "sluice_config_revision", "gauge", "Revision of the configuration in force", status.revision);

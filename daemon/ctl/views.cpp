@@ -142,38 +142,81 @@ Table listener_table(const Json& listeners) {
     return table;
 }
 
-std::string details(const Json& listener) {
+std::string certificate_text(const Json& certificate, const std::string& name, Colours colours) {
+    constexpr double kSoon = 14;  // days
+    const double days = number(certificate, "days_left");
+    const auto date = text_of(certificate, "expires").substr(0, 10);
+    const auto ends =
+        days < 0 ? fmt::format("expired {}", date) : fmt::format("{:.0f} days left, until {}", days, date);
+    const auto line = fmt::format("{} certificate: {}, {}, {}", name, text_of(certificate, "file"),
+                                  text_of(certificate, "subject"), ends);
+    return painted(escape_control(line),
+                   days < 0        ? Paint::bad
+                   : days <= kSoon ? Paint::warning
+                                   : Paint::plain,
+                   colours) +
+           '\n';
+}
+
+std::string details(const Json& listener, Colours colours) {
+    const auto name = text_of(listener, "name");
     const auto& pool = member(listener, "pool");
-    const std::array<std::pair<const char*, const Json*>, 3> groups = {{
+    const auto& tls = member(listener, "tls");
+    const auto& handshakes = member(tls, "handshakes");
+    const auto& http2 = member(listener, "http2");
+    const std::array<std::pair<const char*, const Json*>, 9> groups = {{
         {"rejected", &member(pool, "rejected")},
         {"closed", &member(pool, "closed")},
         {"draining", &member(listener, "draining")},
+        {"handshakes", &handshakes},
+        {"handshakes failed", &member(handshakes, "failed")},
+        {"http2 sessions", &member(http2, "sessions")},
+        {"http2 stream errors", &member(http2, "stream_errors")},
+        {"http2 session errors", &member(http2, "session_errors")},
+        {"http2 floods", &member(http2, "floods")},
     }};
     std::string text;
     for (const auto& [title, group] : groups) {
         const auto list = counters(*group);
-        if (!list.empty()) text += fmt::format("{} {}: {}\n", text_of(listener, "name"), title, escape_control(list));
+        if (!list.empty()) text += fmt::format("{} {}: {}\n", name, title, escape_control(list));
+    }
+    for (const auto& certificate : member(tls, "certificates")) text += certificate_text(certificate, name, colours);
+    return text;
+}
+
+std::string pending_lines(const Json& pending, const std::string& prefix, Colours colours) {
+    std::string text;
+    for (const auto& entry : pending) {
+        const auto line = fmt::format("pending  {}{}: {} (configured {})", prefix, text_of(entry, "key"),
+                                      text_of(entry, "running"), text_of(entry, "configured"));
+        text += painted(escape_control(line), Paint::warning, colours) + '\n';
     }
     return text;
 }
 
-void append_pending(Table& table, const Json& pending, const std::string& prefix) {
-    for (const auto& entry : pending) {
-        table.rows.push_back(
-            {{prefix + text_of(entry, "key")}, {text_of(entry, "running")}, {text_of(entry, "configured")}});
-    }
-}
-
+// What is configured and waits for a restart, and how to restart it.
 std::string pending_text(const Json& status, Colours colours) {
-    Table table{{{"WAITS FOR A RESTART"}, {"RUNNING"}, {"CONFIGURED"}}, {}};
-    append_pending(table, member(status, "pending_restart"), "");
+    auto text = pending_lines(member(status, "pending_restart"), "", colours);
+    if (!text.empty()) text += "         to apply: restart the daemon\n";
     for (const auto& listener : member(status, "listeners")) {
-        append_pending(table, member(listener, "pending_restart"), text_of(listener, "name") + ": ");
+        const auto name = escape_control(text_of(listener, "name"));
+        const auto lines = pending_lines(member(listener, "pending_restart"), name + ".", colours);
+        if (!lines.empty()) text += lines + fmt::format("         to apply: sluicectl restart {}\n", name);
     }
-    return table.rows.empty() ? "" : '\n' + render(table, colours);
+    return text.empty() ? "" : '\n' + text;
 }
 
 Paint class_paint(std::string_view reload_class) { return reload_class == "restart" ? Paint::warning : Paint::plain; }
+
+// "1.3 h2": the version of TLS and what was agreed to be spoken in it.
+std::string tls_text(const Json& connection) {
+    const auto& tls = member(connection, "tls");
+    if (!tls.is_object()) return "-";
+    auto version = text_of(tls, "version");
+    const auto alpn = text_of(tls, "alpn");
+    if (version.starts_with("TLSv")) version.erase(0, 4);
+    return alpn.empty() || alpn == "-" ? version : version + " " + alpn;
+}
 
 std::string changes_text(const Json& changes, Colours colours) {
     Table table{{{"KEY"}, {"OLD"}, {"NEW"}, {"CLASS"}, {"CONNECTIONS", Align::right}}, {}};
@@ -212,7 +255,7 @@ std::string status_text(const Json& status, Colours colours) {
     const auto& listeners = member(status, "listeners");
     auto text = head_lines(status, colours) + '\n' + render(listener_table(listeners), colours);
     std::string more;
-    for (const auto& listener : listeners) more += details(listener);
+    for (const auto& listener : listeners) more += details(listener, colours);
     return text + (more.empty() ? "" : '\n' + more) + pending_text(status, colours);
 }
 
@@ -221,6 +264,7 @@ std::string connections_text(const Json& answer, Colours colours) {
                  {"PEER"},
                  {"LISTENER"},
                  {"STATE"},
+                 {"TLS"},
                  {"GEN", Align::right},
                  {"AGE", Align::right},
                  {"IDLE", Align::right},
@@ -233,6 +277,7 @@ std::string connections_text(const Json& answer, Colours colours) {
                               {text_of(one, "peer")},
                               {text_of(one, "listener")},
                               word(one, "state"),
+                              {tls_text(one)},
                               {text_of(one, "generation")},
                               {human_age(millis(one, "age_ms"))},
                               {human_age(millis(one, "idle_ms"))},

@@ -1,5 +1,6 @@
 #pragma once
-// HTTP/1.0 and 1.1 as a protocol module. Owned by daemon/modules.cpp, outlives its sessions.
+// HTTP/1.0 and 1.1 as a protocol module, for plain and for secured listeners. Owned by daemon/modules.cpp, outlives its
+// sessions.
 
 #include <memory>
 #include <vector>
@@ -12,9 +13,11 @@ namespace sluice::http1 {
 
 class Http1Module final : public ProtocolModule {
 public:
-    explicit Http1Module(HttpServices& services) : services_(services) {}
+    explicit Http1Module(HttpServices& services, config::Protocol protocol = config::Protocol::http)
+        : services_(services), protocol_(protocol) {}
 
-    config::Protocol protocol() const override { return config::Protocol::http; }
+    config::Protocol protocol() const override { return protocol_; }
+    std::vector<std::string> alpn(const config::ListenerConfig&) const override { return {"http/1.1"}; }
     std::unique_ptr<Session> make_session(SessionHost& host) override;
 
     HttpServices& services() { return services_; }
@@ -26,6 +29,7 @@ private:
     static constexpr std::size_t kKeptBytes = 16 * 1024;  // one with larger buffers is not kept
 
     HttpServices& services_;
+    config::Protocol protocol_;
     std::vector<std::unique_ptr<ServerStream>> free_;
 };
 

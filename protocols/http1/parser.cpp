@@ -180,27 +180,17 @@ Reason RequestParser::check_transfer_encoding() const {
 // RFC 9112, 3.2: origin-form, absolute-form (whose authority stands above the Host field), or *.
 Reason RequestParser::read_target(std::string_view target) {
     std::string_view authority = head_.headers.get("host");
-    if (target == "*" && head_.method == "OPTIONS") {
-        head_.path = target;
-        head_.query = {};
-    } else {
-        if (target[0] != '/') {
-            const std::size_t scheme = target.find("://");
-            if (scheme == target.npos ||
-                !(iequals(target.substr(0, scheme), "http") || iequals(target.substr(0, scheme), "https")))
-                return Reason::bad_request;
-            target.remove_prefix(scheme + 3);
-            authority = target.substr(0, target.find_first_of("/?"));
-            target.remove_prefix(authority.size());
-            if (authority.empty()) return Reason::bad_request;
-        }
-        if (target.find('#') != target.npos) return Reason::bad_request;
-        const std::size_t query = std::min(target.find('?'), target.size());
-        const auto path = normalise_path(query == 0 ? "/" : target.substr(0, query), head_.path_buffer);
-        if (!path) return Reason::bad_request;
-        head_.path = *path;
-        head_.query = target.substr(query);
+    if (target[0] != '/' && !(target == "*" && head_.method == "OPTIONS")) {
+        const std::size_t scheme = target.find("://");
+        if (scheme == target.npos ||
+            !(iequals(target.substr(0, scheme), "http") || iequals(target.substr(0, scheme), "https")))
+            return Reason::bad_request;
+        target.remove_prefix(scheme + 3);
+        authority = target.substr(0, target.find_first_of("/?"));
+        target.remove_prefix(authority.size());
+        if (authority.empty()) return Reason::bad_request;
     }
+    if (!set_target(head_, target)) return Reason::bad_request;
     const auto host =
         normalise_host(const_cast<char*>(authority.data()), authority.size());  // in our own copy of the head
     if (!host) return Reason::bad_request;

@@ -1,24 +1,14 @@
 #include "protocols/http1/server_session.h"
 
-#include <algorithm>
 #include <utility>
 
+#include "core/http/exchange_book.h"
 #include "core/net/connection_manager.h"
 #include "core/net/transport.h"
 #include "core/net/worker.h"
 #include "protocols/http1/module.h"
 
 namespace sluice::http1 {
-
-namespace {
-
-// ±10 %, so that connections opened together are not closed together. The id decides: stable for a connection.
-std::uint64_t spread(std::uint64_t limit, std::uint64_t id) {
-    const std::uint64_t mixed = (id * 0x9E3779B97F4A7C15ull) >> 44;  // 20 bits
-    return std::max<std::uint64_t>(1, limit - limit / 10 + (limit / 5) * mixed / (1 << 20));
-}
-
-}  // namespace
 
 ServerSession::ServerSession(Http1Module& module, SessionHost& host)
     : module_(module), host_(host), out_(host.chunks()) {}
@@ -35,6 +25,12 @@ HttpServices& ServerSession::services() { return module_.services(); }
 
 std::size_t ServerSession::held_bytes() const {
     return out_.size() + (input_ ? input_->capacity() : 0) + (stream_ ? stream_->held_bytes() : 0);
+}
+
+IdleRule ServerSession::idle_rule() const {
+    const config::PoolSettings& pool = host_.context()->pool;
+    if (host_.requests() == 0) return {pool.headers_timeout, Reason::headers_timeout};
+    return {pool.keep_alive_timeout, Reason::keep_alive_timeout};
 }
 
 // --- bytes in ---
@@ -202,8 +198,7 @@ void ServerSession::end_exchange() {
 Reason ServerSession::last_reason() const {
     if (closing_ != Reason::none) return closing_;
     if (host_.draining()) return Reason::drain;
-    const std::uint64_t most = host_.context()->pool.max_requests_per_connection;
-    if (most > 0 && host_.requests() >= spread(most, host_.id())) return Reason::max_requests;
+    if (was_last_request(host_)) return Reason::max_requests;
     return host_.chunks().budget().level() == MemoryBudget::Level::normal ? Reason::none : Reason::memory;
 }
 

@@ -22,6 +22,7 @@ public:
     ServerSession(Http1Module& module, SessionHost& host);
     ~ServerSession() override;
 
+    void start() override { host_.enter(Phase::idle); }
     Status on_read(Bytes bytes) override;
     Status on_write(ByteQueue& out) override;
     void on_read_end() override;
@@ -29,6 +30,7 @@ public:
     void on_writable() override;
     void close_when_idle(Reason reason) override;
     bool idle() const override { return !stream_ && (!input_ || *input_ == kLoneCr); }
+    IdleRule idle_rule() const override;
     std::size_t held_bytes() const override;
 
 private:

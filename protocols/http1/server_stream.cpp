@@ -1,10 +1,9 @@
 #include "protocols/http1/server_stream.h"
 
-#include <algorithm>
 #include <iterator>
 #include <utility>
 
-#include "core/http/router.h"
+#include "core/http/exchange_book.h"
 #include "core/net/connection_manager.h"
 #include "core/net/transport.h"
 #include "core/net/worker.h"
@@ -12,29 +11,6 @@
 namespace sluice::http1 {
 
 namespace {
-
-struct RefusalStatus {
-    Reason reason;
-    int status;
-};
-
-constexpr RefusalStatus kRefusals[] = {
-    {Reason::bad_request, 400},
-    {Reason::headers_timeout, 408},
-    {Reason::request_timeout, 408},
-    {Reason::min_data_rate, 408},
-    {Reason::body_too_large, 413},
-    {Reason::uri_too_long, 414},
-    {Reason::expectation_failed, 417},
-    {Reason::header_too_large, 431},
-    {Reason::not_implemented, 501},
-    {Reason::max_connections, 503},
-    {Reason::max_connections_per_client, 503},
-    {Reason::memory, 503},
-    {Reason::version_not_supported, 505},
-};
-
-constexpr std::string_view kRetryAfter = "retry-after: 1\r\n";  // seconds: places free up quickly
 
 std::int64_t loop_now(SessionHost& host) { return host.manager().worker().loop.now_ms(); }
 
@@ -65,16 +41,10 @@ void append_hex(ByteQueue& out, std::size_t number) {
 
 }  // namespace
 
-int status_of(Reason reason) {
-    const auto found =
-        std::find_if(std::begin(kRefusals), std::end(kRefusals), [&](const auto& row) { return row.reason == reason; });
-    return found == std::end(kRefusals) ? 0 : found->status;
-}
-
 void write_refusal(ByteQueue& out, HttpServices& services, std::int64_t now_ms, int status, bool with_body) {
-    const std::string body = std::to_string(status) + " " + std::string(reason_phrase(status)) + "\n";
+    const std::string body = refusal_body(status);
     write_status_line(out, status, services.date.at(now_ms));
-    if (status == 503) out.append(kRetryAfter);
+    if (status == 503) write_field(out, "retry-after", kRetryAfter);
     write_field(out, "content-type", "text/plain");
     write_field(out, "content-length", std::to_string(body.size()));
     write_field(out, "connection", "close");
@@ -89,16 +59,7 @@ Reason ServerStream::begin(Owner& owner, Bytes head) {
     answer_ = Answer::none;
     waits_for_room_ = ignores_body_ = unsent_ = false;
     body_refusal_ = Reason::none;
-    SessionHost& host = owner.host();
-    exchange_.config = host.context();
-    exchange_.route = nullptr;
-    exchange_.request = &parser_.head();
-    exchange_.connection_id = host.id();
-    exchange_.peer = host.peer();
-    exchange_.trace_id = host.manager().worker().next_trace_id++;
-    exchange_.began_us = EventLoop::now_us();
-    exchange_.ended_us = exchange_.bytes_in = exchange_.bytes_out = 0;
-    exchange_.outcome = {};
+    begin_exchange(exchange_, owner.host(), parser_.head(), EventLoop::now_us());
     const Reason reason = parser_.parse_head(head);
     charge_growth();
     bodiless_ = parser_.head().method == "HEAD";
@@ -109,9 +70,7 @@ Reason ServerStream::begin(Owner& owner, Bytes head) {
 }
 
 void ServerStream::dispatch() {
-    exchange_.slot = owner_->host().manager().request_admission().admit().ticket;
-    exchange_.route = &exchange_.config->router->find(parser_.head());
-    handler_ = exchange_.route->make_handler();
+    handler_ = route_exchange(exchange_, owner_->host());
     handler_->on_request(parser_.head(), *this);
     if (exchange_.outcome.dropped) return;  // it has given up
     if (parser_.complete()) {
@@ -267,14 +226,9 @@ void ServerStream::reset(Error) {
 // --- the end ---
 
 void ServerStream::finish() {
-    exchange_.ended_us = EventLoop::now_us();
-    exchange_.outcome.latency_us = exchange_.ended_us - exchange_.began_us;
     handler_.reset();
     owner_->host().chunks().budget().release(std::exchange(charged_, 0));
-    if (exchange_.slot) owner_->host().manager().record_request(exchange_.outcome);
-    owner_->services().access.write(exchange_);
-    exchange_.slot.settle(exchange_.outcome);
-    exchange_.config = {};
+    finish_exchange(exchange_, owner_->host(), owner_->services().access, EventLoop::now_us());
 }
 
 void ServerStream::abort(Error error) {

@@ -95,8 +95,6 @@ private:
     std::size_t charged_ = 0;  // bytes of heads, in the memory budget
 };
 
-// The status of the answer that a refusal gets; 0: none, the connection just closes.
-int status_of(Reason reason);
 // A whole answer that closes the connection.
 void write_refusal(ByteQueue& out, HttpServices& services, std::int64_t now_ms, int status, bool with_body);
 

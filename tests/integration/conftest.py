@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from support import configs, settings
+from support.certificates import Certificates
 from support.daemon import Sluice
 
 
@@ -69,6 +70,11 @@ def web(shared):
     shared.close_clients()
     shared.check_books()
     shared.check_log()
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory):
+    return Certificates(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture

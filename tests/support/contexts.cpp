@@ -86,11 +86,13 @@ std::vector<config::RouteConfig> sample_routes() {
     };
 }
 
-Ref<const ListenerContext> Served::context(const config::PoolSettings& pool) {
+Ref<const ListenerContext> Served::context(const config::PoolSettings& pool, config::Protocol protocol) {
     auto* made = new ListenerContext;
     made->name = "web";
+    made->protocol = protocol;
     made->pool = pool;
-    made->module = &module;
+    if (protocol == config::Protocol::http2) made->module = &http2;
+    else made->module = &module;
     made->router = std::make_shared<const Router>(std::make_unique<ChoosingTarget>(held));
     return Ref<const ListenerContext>(made);
 }

@@ -1,5 +1,6 @@
 #pragma once
-// Listener settings for tests: routes that answer, echo, redirect or wait for the test, over the real HTTP/1 module.
+// Listener settings for tests: routes that answer, echo, redirect or wait for the test, over the real HTTP
+// modules.
 // A Served is owned by the test and outlives the worker whose connections it serves.
 
 #include <deque>
@@ -11,6 +12,7 @@
 #include "core/http/services.h"
 #include "core/net/listener_context.h"
 #include "protocols/http1/module.h"
+#include "protocols/http2/module.h"
 
 namespace sluice::test {
 
@@ -29,10 +31,12 @@ struct HeldExchange {
 struct Served {
     HttpServices services;
     http1::Http1Module module{services};
+    http2::Http2Module http2{services, module};
     std::deque<HeldExchange> held;  // one for each request to /hold, in order
 
     // The sample routes, "/hold", which leaves the answer to the test, and "/early", which answers before the body.
-    Ref<const ListenerContext> context(const config::PoolSettings& pool = {});
+    Ref<const ListenerContext> context(const config::PoolSettings& pool = {},
+                                       config::Protocol protocol = config::Protocol::http);
 };
 
 std::string get(const std::string& path, const std::string& fields = {});

@@ -8,10 +8,11 @@
 
 namespace sluice::test {
 
-FakeHost::FakeHost(Ref<const ListenerContext> context, std::uint64_t memory_limit)
+FakeHost::FakeHost(Ref<const ListenerContext> context, std::uint64_t memory_limit, std::string alpn)
     : own_worker_(std::make_unique<Worker>(memory_limit)),
       worker_(*own_worker_),
-      manager_(worker_, std::move(context), *this) {
+      manager_(worker_, std::move(context), *this),
+      alpn_(std::move(alpn)) {
     open();
 }
 
@@ -25,6 +26,8 @@ void FakeHost::open() {
     peer_.ip = {10, 0, 0, 1};
     peer_.port = 1234;
     session_ = manager_.context()->module->make_session(*this);
+    session_->start();
+    flush();
 }
 
 void FakeHost::feed(Bytes bytes, std::size_t fragment_size) {
@@ -47,6 +50,10 @@ std::size_t FakeHost::undelivered() const {
     return sum;
 }
 
+std::size_t FakeHost::entered(Phase phase) const {
+    return static_cast<std::size_t>(std::count(phases.begin(), phases.end(), phase));
+}
+
 void FakeHost::end_read() {
     session_->on_read_end();
     flush();
@@ -64,9 +71,16 @@ void FakeHost::wish_close(Reason reason) {
 }
 
 void FakeHost::flush() {
+    scheduled_ = false;
     while (write_some()) {
     }
     if (wish_ != Reason::none && !finished && session_->idle()) finish(wish_, CloseMode::flush);
+}
+
+bool FakeHost::run_scheduled() {
+    const bool was_scheduled = scheduled_;
+    if (was_scheduled) flush();
+    return was_scheduled;
 }
 
 // True if there is room for more, which a write that completes at once does not tell by an event.
@@ -75,6 +89,7 @@ bool FakeHost::write_some() {
     ByteQueue out(worker_.chunks);
     if (!session_->on_write(out)) finish(Reason::error, CloseMode::abort);
     if (aborted() || out.empty()) return false;
+    ++writes;
     (held_ ? pending_ : output) += out.take_string();
     if (pending_.size() > Transport::kLowWater) return false;
     if (!finished) session_->on_writable();

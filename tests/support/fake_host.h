@@ -23,7 +23,9 @@ public:
         CloseMode mode;
     };
 
-    explicit FakeHost(Ref<const ListenerContext> context, std::uint64_t memory_limit = 64 * 1024 * 1024);
+    // `alpn`: what TLS is said to have agreed upon.
+    explicit FakeHost(Ref<const ListenerContext> context, std::uint64_t memory_limit = 64 * 1024 * 1024,
+                      std::string alpn = {});
     FakeHost(Ref<const ListenerContext> context, Worker& worker);  // on a worker of the caller's, which outlives it
     FakeHost(const FakeHost&) = delete;
     FakeHost& operator=(const FakeHost&) = delete;
@@ -35,6 +37,7 @@ public:
     void time_out(Reason reason);
     void wish_close(Reason reason);  // to be closed when it is idle
     void flush();                    // after a handler of the test's has answered
+    bool run_scheduled();            // the same, only if the session asked for it; whether it did
     void end_session() { session_.reset(); }
 
     // The peer does not read: what is written stays pending until take().
@@ -46,14 +49,17 @@ public:
     std::optional<Finish> finished;
     Reason refusal = Reason::none;  // given to each request
     bool is_draining = false;
+    std::size_t writes = 0;  // how often the session had something to send
 
     Session& session() { return *session_; }
     Worker& worker() { return worker_; }
     bool paused() const { return paused_ != 0; }
-    std::size_t undelivered() const;  // bytes that wait because reading is paused
+    ConnectionManager& manager() override { return manager_; }
+    std::size_t undelivered() const;         // bytes that wait because reading is paused
+    std::size_t entered(Phase phase) const;  // how often
 
 private:
-    void schedule_write() override {}  // every call of ours flushes
+    void schedule_write() override { scheduled_ = true; }
     void enter(Phase phase) override { phases.push_back(phase); }
     void pause_read(Pause reason) override { paused_ |= static_cast<unsigned>(reason); }
     void resume_read(Pause reason) override { paused_ &= ~static_cast<unsigned>(reason); }
@@ -61,12 +67,12 @@ private:
     std::size_t pending_bytes() const override { return pending_.size(); }
     Reason admit_request() override;
     bool draining() const override { return is_draining; }
-    ConnectionManager& manager() override { return manager_; }
     const Ref<const ListenerContext>& context() const override { return manager_.context(); }
     ChunkPool& chunks() override { return worker_.chunks; }
     std::uint64_t id() const override { return 7; }
     const PeerAddress& peer() const override { return peer_; }
     std::uint32_t requests() const override { return requests_; }
+    std::string_view alpn() const override { return alpn_; }
 
     void on_slot_freed() override {}
     void on_drained() override {}
@@ -82,11 +88,12 @@ private:
     std::deque<std::string> unread_;
     std::string pending_;
     PeerAddress peer_;
+    std::string alpn_;
     std::unique_ptr<Session> session_;
     Reason wish_ = Reason::none;
     std::uint32_t requests_ = 0;
     unsigned paused_ = 0;
-    bool held_ = false;
+    bool held_ = false, scheduled_ = false;
 };
 
 }  // namespace sluice::test

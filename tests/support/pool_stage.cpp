@@ -4,11 +4,12 @@
 
 namespace sluice::test {
 
-PoolStage::PoolStage(const config::PoolSettings& pool, std::uint64_t memory_limit) : worker(memory_limit) {
+PoolStage::PoolStage(const config::PoolSettings& pool, std::uint64_t memory_limit, config::Protocol protocol)
+    : worker(memory_limit) {
     auto socket = worker.sockets.take("web", {.host = "127.0.0.1", .port = 0});
     Listener::Owner& owner = *this;
-    worker.listeners.push_back(
-        std::make_unique<Listener>(worker, served.context(pool), std::move(*socket), Listener::Role::service, owner));
+    worker.listeners.push_back(std::make_unique<Listener>(worker, served.context(pool, protocol), std::move(*socket),
+                                                          Listener::Role::service, owner));
 }
 
 Peer& PoolStage::connect_later(std::uint8_t last) {

@@ -1,5 +1,5 @@
 #pragma once
-// A whole pool without sockets: worker, listener and HTTP/1 module, peers in memory, and a clock that the test moves.
+// A whole pool without sockets: worker, listener and module, peers in memory, and a clock that the test moves.
 // The loop runs only inside turn() and pass(). Owned by the test.
 // balanced() must hold at its end: every accepted connection is active or was closed for a reason.
 
@@ -16,7 +16,8 @@ namespace sluice::test {
 
 class PoolStage : private Listener::Owner {
 public:
-    explicit PoolStage(const config::PoolSettings& pool = {}, std::uint64_t memory_limit = 64 * 1024 * 1024);
+    explicit PoolStage(const config::PoolSettings& pool = {}, std::uint64_t memory_limit = 64 * 1024 * 1024,
+                       config::Protocol protocol = config::Protocol::http);
     PoolStage(const PoolStage&) = delete;
     PoolStage& operator=(const PoolStage&) = delete;
     ~PoolStage() { worker.listeners.clear(); }

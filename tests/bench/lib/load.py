@@ -1,6 +1,7 @@
 """Load generators: each measures one running server in one scenario and returns its figures.
 
-wrk, h2load: requests as fast as they are answered. idle: open connections that do nothing.
+wrk, h2load: requests as fast as they are answered. handshakes: a TLS connection for each request. idle: open
+connections that do nothing.
 """
 
 import contextlib
@@ -39,7 +40,8 @@ def run(command, core, seconds):
 
 
 def url(server, scenario):
-    return f"http://127.0.0.1:{server.ports[scenario.listener]}{scenario.path}"
+    scheme = "https" if scenario.listener == "https" else "http"
+    return f"{scheme}://127.0.0.1:{server.ports[scenario.listener]}{scenario.path}"
 
 
 def header(scenario):
@@ -73,6 +75,15 @@ def h2load(server, scenario, core, seconds):
             "p50_us": took[len(took) // 2], "p99_us": took[len(took) * 99 // 100]}
 
 
+def handshakes(server, scenario, core, seconds):
+    output = run([sys.executable, str(HERE / "handshakes.py"), str(server.ports[scenario.listener]), scenario.path,
+                  str(seconds), scenario.options["kind"]], core, seconds)
+    try:
+        return json.loads(output)
+    except ValueError:
+        raise Unfit(f"handshakes: {output.strip()[-300:]}") from None
+
+
 def checked(result):
     if not result["requests"] or result["errors"] > result["requests"] * MOST_FAILED:
         raise Unfit(f"{result['requests']} requests, {result['errors']} errors")
@@ -94,7 +105,8 @@ def requests_with(generator):
 @contextlib.contextmanager
 def idle_connections(server, scenario, core, count):
     """A pinned process that holds them; asked by `lost()`, it lets them go."""
-    command = [sys.executable, str(HERE / "idle.py"), str(server.ports[scenario.listener]), scenario.path, str(count)]
+    command = [sys.executable, str(HERE / "idle.py"), str(server.ports[scenario.listener]), scenario.path, str(count),
+               scenario.listener]
     holder = subprocess.Popen(on_core(core, command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                               preexec_fn=end_with_parent)
     try:
@@ -128,4 +140,5 @@ def idle(server, scenario, core, seconds):
             "peak_mib": server.memory_kib("VmHWM") / 1024}
 
 
-GENERATORS = {"wrk": requests_with(wrk), "h2load": requests_with(h2load), "idle": idle}
+GENERATORS = {"wrk": requests_with(wrk), "h2load": requests_with(h2load), "handshakes": requests_with(handshakes),
+              "idle": idle}

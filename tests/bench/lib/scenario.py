@@ -20,7 +20,7 @@ class Scenario:
     load: str                # the generator: a key of load.GENERATORS
     options: dict            # for the generator
     path: str
-    listener: str = "http"   # which port of the server: @http_port@ in its configuration
+    listener: str = "http"   # which port of the server, @http_port@ in its configuration: http, https or h2c
     status: int = 200
     answer: bytes = b""
     body: bytes = b""        # sent with POST; the answer is then the same

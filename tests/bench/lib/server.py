@@ -10,6 +10,7 @@ import shlex
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -21,6 +22,7 @@ TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 START_SECONDS = 10
 STOP_SECONDS = 5
 PR_SET_PDEATHSIG = 1
+CURL_CANNOT_CONNECT = 7
 
 
 def on_core(core, command):
@@ -38,6 +40,17 @@ def free_ports(count):
     for s in sockets:
         s.close()
     return ports
+
+
+def make_certificate(path):
+    """Self-signed, with its key in the same file."""
+    key = subprocess.run(["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
+                         check=True, stdout=subprocess.PIPE).stdout
+    path.write_bytes(key)
+    path.chmod(0o600)
+    made = subprocess.run(["openssl", "req", "-x509", "-key", str(path), "-subj", "/CN=localhost", "-days", "30"],
+                          check=True, stdout=subprocess.PIPE).stdout
+    path.write_bytes(key + made)
 
 
 def fill(text, values):
@@ -79,6 +92,8 @@ class Server:
         run = self.run_folder.name
         config = pathlib.Path(run, peer.provides[need])
         values = {**peer.values, "run": run, "config": config}
+        if "@run@/server.pem" in template:
+            make_certificate(pathlib.Path(run, "server.pem"))
         config.write_text(fill(template, values | {f"{name}_port": port for name, port in self.ports.items()}))
         with open(self.log_file, "wb") as log:
             self.process = subprocess.Popen(
@@ -118,13 +133,28 @@ class Server:
             raise Unfit(f"a wrong answer: status {status}, {len(body)} bytes: {body[:60]!r}")
 
     def ask(self, scenario):
-        connection = http.client.HTTPConnection("127.0.0.1", self.ports[scenario.listener], timeout=START_SECONDS)
+        if scenario.listener == "h2c":
+            return self.ask_with_curl(scenario)
+        address, how = ("127.0.0.1", self.ports[scenario.listener]), {"timeout": START_SECONDS}
+        if scenario.listener == "https":
+            connection = http.client.HTTPSConnection(*address, context=ssl._create_unverified_context(), **how)
+        else:
+            connection = http.client.HTTPConnection(*address, **how)
         try:
             connection.request(scenario.method, scenario.path, body=scenario.body or None)
             response = connection.getresponse()
             return response.status, response.read()
         finally:
             connection.close()
+
+    def ask_with_curl(self, scenario):
+        url = f"http://127.0.0.1:{self.ports[scenario.listener]}{scenario.path}"
+        body = ["--data-binary", "@-"] if scenario.body else []
+        done = subprocess.run(["curl", "-s", "--http2-prior-knowledge", "-w", "%{stderr}%{http_code}", *body, url],
+                              input=scenario.body, capture_output=True, timeout=START_SECONDS)
+        if done.returncode == CURL_CANNOT_CONNECT:
+            raise ConnectionRefusedError
+        return int(done.stderr or 0), done.stdout
 
     def processes(self):
         """The fields of /proc/PID/stat, from the state on, of each process of its session."""

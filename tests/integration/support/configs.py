@@ -24,6 +24,27 @@ def listener(name="web", bind="127.0.0.1:0", routes=None, **pool):
             "routes": copy.deepcopy(routes if routes is not None else [ECHO, BIG, HELLO])}
 
 
+SELF_SIGNED = {"certificate": "self-signed"}
+
+
+def https(name="web", tls=None, **more):
+    return {**listener(name, **more), "protocol": "https", "tls": tls or SELF_SIGNED}
+
+
+def http2(name="web", tls=None, *, allow_http1=None, on_pool_change=None, **more):
+    """Without `tls` it speaks with clients that know it (h2c)."""
+    keys = {"tls": tls, "allow_http1": allow_http1, "on_pool_change": on_pool_change}
+    given = {key: value for key, value in keys.items() if value is not None}
+    return {**listener(name, **more), "protocol": "http2", **given}
+
+
+def over_tls(configuration, tls):
+    """Every http listener as an https one."""
+    listeners = [{**entry, "protocol": "https", "tls": tls} if entry["protocol"] == "http" else entry
+                 for entry in configuration["listeners"]]
+    return {**configuration, "listeners": listeners}
+
+
 def config(*listeners, **top):
     return {**top, "listeners": list(listeners) or [listener()]}
 

@@ -12,6 +12,7 @@ import time
 from . import configs
 from .http import Client, Closed, UnixHttp
 from .settings import SLUICECTL, SLUICED, patient
+from .tls import TlsClient, client_context
 from .waiting import wait_until
 
 ALARMING = re.compile(
@@ -40,13 +41,16 @@ def parse_bind(text):
 
 
 class Sluice:
-    def __init__(self, directory, configuration=None, *, file=None, **popen):
+    def __init__(self, directory, configuration=None, *, file=None, secured=None, **popen):
+        """`secured`: a tls section; every http listener of a configuration then becomes an https one."""
         self.directory = pathlib.Path(directory)
         self.socket_path = self.directory / "admin.sock"
         self.log_path = self.directory / "stderr.log"
         self.file = pathlib.Path(file) if file else self.directory / "sluice.yaml"
         self.admin = UnixHttp(self.socket_path)
         self.clients = []
+        self.secured = secured
+        self.secure_names = set()
         if configuration is not None:
             self.write_config(configuration)
         self.process = self._start(**popen)
@@ -126,6 +130,9 @@ class Sluice:
         if isinstance(configuration, str):
             return configuration
         admin = {"socket": str(self.socket_path), **configuration.get("admin", {})}
+        if self.secured:
+            configuration = configs.over_tls(configuration, self.secured)
+        self.secure_names = {entry["name"] for entry in configuration["listeners"] if "tls" in entry}
         return configs.text_of({**configuration, "admin": admin})
 
     def write_config(self, configuration):
@@ -144,6 +151,10 @@ class Sluice:
         answer = self.reload()
         assert answer["ok"], answer
         return answer
+
+    def changes(self, answer):
+        """What a reload that answered this has changed, also when the watcher was quicker and it found nothing to do."""
+        return {change["key"]: change for change in answer["changes"] or self.status()["last_reload"]["changes"]}
 
     # Looking
 
@@ -202,9 +213,15 @@ class Sluice:
 
     def url(self, name="web"):
         host, port = self.addr(name)
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        scheme = "https" if self.is_secure(name) else "http"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
-    def connect(self, name="web", *, address=None, source=None, receive_buffer=None, timeout=10.0):
+    def is_secure(self, name="web"):
+        return name in self.secure_names
+
+    def connect(self, name="web", *, address=None, source=None, receive_buffer=None, timeout=10.0, tls=None,
+                sni="localhost", session=None):
+        """`tls`: a context; by default one that trusts everybody, if the listener has TLS; False = in the clear."""
         address = address or self.addr(name)
         unix = isinstance(address, str)
         family = socket.AF_UNIX if unix else socket.AF_INET6 if ":" in address[0] else socket.AF_INET
@@ -218,10 +235,13 @@ class Sluice:
         sock.connect(address)
         if not unix:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls or (tls is None and self.is_secure(name)):
+            client = TlsClient(client, tls or client_context(), sni, session)
+            self.clients.append(client)
         return client
 
-    def ask(self, method="GET", path="/", *, name="web", **more):
-        with self.connect(name) as client:
+    def ask(self, method="GET", path="/", *, name="web", tls=None, sni="localhost", **more):
+        with self.connect(name, tls=tls, sni=sni) as client:
             return client.ask(method, path, **more)
 
     def request(self, raw, count=1, name="web"):

@@ -126,3 +126,24 @@ class Askers:
             total.lost += tally.lost
             total.latencies += tally.latencies
         return total
+
+
+class H2load:
+    """A running h2load; `result()` waits for its end. It does not come back after a GOAWAY: see h2load's own counts."""
+
+    def __init__(self, url, *args, connections=10, streams=10, seconds=None, requests=None):
+        amount = ["-D", str(seconds)] if seconds else ["-n", str(requests)]
+        self.process = subprocess.Popen(
+            ["h2load", "-t1", f"-c{connections}", f"-m{streams}", *amount, *map(str, args), url],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    __enter__, __exit__, running = Wrk.__enter__, Wrk.__exit__, Wrk.running
+
+    def result(self, timeout=120):
+        output, _ = self.process.communicate(timeout=timeout)
+        words = "total started done succeeded failed errored timeout".split()
+        counts = re.search("requests: " + ", ".join(rf"(\d+) {word}" for word in words), output)
+        good = re.search(r"status codes: (\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx", output)
+        assert counts and good, output
+        return {**dict(zip(words, map(int, counts.groups()))), "2xx": int(good[1]),
+                "bad": sum(map(int, good.groups()[1:])), "output": output}

@@ -14,6 +14,11 @@ MAX_REQUESTS = {"max_requests"}
 SHED = {"shed"}
 DRAIN = {"drain"}
 DRAIN_DEADLINE = {"drain_deadline"}
+HANDSHAKE_TIMEOUT = {"handshake_timeout"}
+HANDSHAKE_FAILED = {"handshake_failed"}
+SESSION_IDLE = {"session_idle_timeout"}
+PROTOCOL_ERROR = {"protocol_error"}
+FLOOD = {"flood"}
 KILLED = {"killed"}
 
 # What a refusal is counted under, by its status.

@@ -84,8 +84,9 @@ TEST_CASE("bad keys", "[config][bad]") {
         {"misspelt", with_pool("keepalive_timeout: 5s"),
          ":6:7: listeners[0].pool.keepalive_timeout: unknown key 'keepalive_timeout', did you mean "
          "'keep_alive_timeout'?"},
-        {"not built", with_listener("tls: {}"),
-         ":4:5: listeners[0].tls: unknown key 'tls', expected one of name, protocol, bind, pool, routes"},
+        {"far from all", with_listener("zzzzzzzzz: {}"),
+         ":4:5: listeners[0].zzzzzzzzz: unknown key 'zzzzzzzzz', expected one of name, protocol, bind, allow_http1, "
+         "on_pool_change, tls, pool, routes"},
         {"control characters", with_top("\"a\\nb\": 1"),
          ":1:1: a\\nb: unknown key 'a\\nb', expected one of user, drain_delay, limits, log, admin, listeners"},
         {"in echo", with_route("echo: {x: 1}"), ":5:16: listeners[0].routes[0].echo.x: unknown key 'x', expected none"},
@@ -150,8 +151,8 @@ TEST_CASE("bad values", "[config][bad]") {
         {"a rate without time", with_pool("min_data_rate: 240B"), ":6:22: " + rate + "'240B'"},
         {"an enum", with_pool("at_limit: drop"),
          ":6:17: listeners[0].pool.at_limit: expected one of shed_idle, refuse, got 'drop'"},
-        {"another protocol", with_listener("protocol: https"),
-         ":4:15: listeners[0].protocol: expected one of http, got 'https'"},
+        {"another protocol", with_listener("protocol: gopher"),
+         ":4:15: listeners[0].protocol: expected one of http, https, http2, got 'gopher'"},
         {"log level", with_top("log: {level: trace}"),
          ":1:14: log.level: expected one of debug, info, warning, error, got 'trace'"},
         {"access format", with_top("log: {access: {format: xml}}"),

@@ -91,6 +91,98 @@ TEST_CASE("long texts are cut", "[config][diff]") {
     CHECK(changes[0].to == "\"" + std::string(60, 'b') + "…\"");
 }
 
+TEST_CASE("tls comes, goes and changes key by key", "[config][diff]") {
+    const std::string plain = web("protocol: http2");
+    const auto with = [](const std::string& keys) { return web("protocol: http2, tls: {" + keys + "}"); };
+    CHECK(diff_of(plain, with("certificate: /a.pem")) ==
+          Texts{"listeners.web.tls: absent -> present (/a.pem) (new_connections)"});
+    CHECK(diff_of(with("certificate: self-signed"), plain) ==
+          Texts{"listeners.web.tls: present (self-signed) -> absent (new_connections)"});
+    CHECK(diff_of(with("certificate: /a.pem"), with("certificate: /a.pem, min_version: 1.2, session_tickets: true")) ==
+          Texts{});
+    CHECK(diff_of(with("certificate: /a.pem"),
+                  with("certificate: /b.pem, key: /b.key, min_version: 1.3, session_tickets: false, "
+                       "session_timeout: 60m, client_ca: /ca.pem, client_auth: require")) ==
+          Texts{"listeners.web.tls.certificate: /a.pem -> /b.pem (new_connections)",
+                "listeners.web.tls.key: \"\" -> /b.key (new_connections)",
+                "listeners.web.tls.min_version: 1.2 -> 1.3 (new_connections)",
+                "listeners.web.tls.client_ca: \"\" -> /ca.pem (new_connections)",
+                "listeners.web.tls.client_auth: none -> require (new_connections)",
+                "listeners.web.tls.session_tickets: true -> false (new_connections)",
+                "listeners.web.tls.session_timeout: 2h -> 1h (new_connections)"});
+    const auto changes = diff(loaded(plain), loaded(with("certificate: self-signed")));
+    REQUIRE(changes.size() == 1);
+    CHECK(changes[0].listener == "web");
+}
+
+TEST_CASE("certificates are compared as a list", "[config][diff]") {
+    const auto with = [](const std::string& list) {
+        return web("protocol: http2, tls: {certificate: /m.pem, certificates: [" + list + "]}");
+    };
+    const std::string a = "{certificate: /a.pem, key: /a.key}";
+    const std::string b = "{certificate: /b.pem, key: /b.key}";
+    CHECK(diff_of(with(a), with("{certificate: /a.pem, key: /c.key, ocsp_response: /c.ocsp}")) ==
+          Texts{"listeners.web.tls.certificates[0].key: /a.key -> /c.key (new_connections)",
+                "listeners.web.tls.certificates[0].ocsp_response: \"\" -> /c.ocsp (new_connections)"});
+    CHECK(diff_of(with(a), with(b + ", " + a)) ==
+          Texts{"listeners.web.tls.certificates[0]: absent -> /b.pem (new_connections)"});
+    CHECK(diff_of(with(a + ", " + b), with(b)) ==
+          Texts{"listeners.web.tls.certificates[0]: /a.pem -> absent (new_connections)"});
+    CHECK(diff_of(with(a), with("")) == Texts{"listeners.web.tls.certificates[0]: /a.pem -> absent (new_connections)"});
+}
+
+TEST_CASE("the classes are those of the new protocol", "[config][diff]") {
+    const std::string http = web("pool: {max_connections: 5}");
+    const std::string http2 =
+        web("protocol: http2, allow_http1: false, on_pool_change: restart, "
+            "pool: {max_connections: 6, max_concurrent_streams: 7, drain_timeout: 1s}");
+    CHECK(diff_of(http, http2) == Texts{"listeners.web.protocol: http -> http2 (restart)",
+                                        "listeners.web.allow_http1: true -> false (new_connections)",
+                                        "listeners.web.on_pool_change: store -> restart (live)",
+                                        "listeners.web.pool.max_connections: 5 -> 6 (restart)",
+                                        "listeners.web.pool.drain_timeout: 30s -> 1s (live)",
+                                        "listeners.web.pool.max_concurrent_streams: 100 -> 7 (restart)"});
+    // What only the old one had a use for is gone with it.
+    CHECK(diff_of(http2, http) == Texts{"listeners.web.protocol: http2 -> http (restart)",
+                                        "listeners.web.pool.max_connections: 6 -> 5 (live)",
+                                        "listeners.web.pool.drain_timeout: 1s -> 30s (live)"});
+    CHECK(diff_of(http, web("protocol: https, tls: {certificate: self-signed}, pool: {max_connections: 6}")) ==
+          Texts{"listeners.web.protocol: http -> https (restart)",
+                "listeners.web.tls: absent -> present (self-signed) (new_connections)",
+                "listeners.web.pool.max_connections: 5 -> 6 (live)"});
+}
+
+TEST_CASE("each changed key of an HTTP/2 pool waits, but for drain_timeout", "[config][diff]") {
+    const PoolSettings running;
+    PoolSettings configured;
+    configured.max_connections = 5;
+    configured.keep_alive_timeout = 75s;
+    configured.at_limit = AtLimit::refuse;
+    configured.drain_timeout = 1s;
+    configured.max_concurrent_streams = 7;
+    configured.max_session_memory = 1 << 20;
+    configured.session_idle_timeout = 0s;
+
+    CHECK(pending_restart(running, configured, Protocol::http2) ==
+          std::vector<PendingKey>{{"pool.max_connections", "10000", "5"},
+                                  {"pool.keep_alive_timeout", "5s", "75s"},
+                                  {"pool.at_limit", "shed_idle", "refuse"},
+                                  {"pool.max_concurrent_streams", "100", "7"},
+                                  {"pool.max_session_memory", "10MiB", "1MiB"},
+                                  {"pool.session_idle_timeout", "3m", "0s"}});
+    PoolSettings expected = running;
+    expected.drain_timeout = 1s;
+    const PoolSettings effective = effective_pool(running, configured, Protocol::http2);
+    CHECK(effective == expected);
+    // It goes on waiting while other keys change, and is gone when it is put back.
+    CHECK(pending_restart(effective, configured, Protocol::http2).size() == 6);
+    CHECK(pending_restart(effective, expected, Protocol::http2).empty());
+    for (const Protocol protocol : {Protocol::http, Protocol::https}) {
+        CHECK(effective_pool(running, configured, protocol) == configured);
+        CHECK(pending_restart(running, configured, protocol).empty());
+    }
+}
+
 TEST_CASE("keys of the class restart wait", "[config][diff]") {
     const auto table = builtin_settings()
                            .with_class("pool.max_connections", Protocol::http, ReloadClass::restart)

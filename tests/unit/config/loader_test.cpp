@@ -72,6 +72,14 @@ TEST_CASE("the default file loads without a word", "[config]") {
     CHECK(loaded->config.listeners[0].pool.keep_alive_timeout == 75s);
     CHECK(loaded->config.listeners[0].bind.host == "127.0.0.1");
     CHECK(loaded->config.listeners[0].routes.size() == 3);
+    REQUIRE(loaded->config.listeners.size() == 2);
+    const ListenerConfig& secure = loaded->config.listeners[1];
+    CHECK(secure.name == "secure");
+    CHECK(secure.protocol == Protocol::http2);
+    CHECK(secure.bind.text() == "127.0.0.1:8443");
+    CHECK(secure.tls->main.certificate == "self-signed");
+    CHECK(secure.allow_http1);
+    CHECK(secure.routes == loaded->config.listeners[0].routes);
 }
 
 TEST_CASE("aliases are followed", "[config]") {

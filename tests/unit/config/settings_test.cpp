@@ -1,6 +1,7 @@
 #include "config/settings.h"
 
 #include <catch2/catch.hpp>
+#include <map>
 #include <set>
 
 #include "config/diff.h"
@@ -23,20 +24,59 @@ TEST_CASE("each row of the table is whole", "[config][settings]") {
         CHECK(number.has_value() == (row.range.max > 0));
         if (number) CHECK((*number >= row.range.min && *number <= row.range.max));
     }
-    CHECK(ids.size() == 37);
+    CHECK(ids.size() == 61);
     CHECK(builtin_settings().find("nothing") == nullptr);
 }
 
 TEST_CASE("the reload classes are those that are promised", "[config][settings]") {
-    const std::set<std::string> rebind{"name", "bind", "admin.socket", "admin.bind", "admin.group"};
-    const std::set<std::string> restart{"user", "protocol"};
+    using enum ReloadClass;
+    const std::set<std::string> rebinds{"name", "bind", "admin.socket", "admin.bind", "admin.group"};
+    const std::set<std::string> restarts{"user", "protocol"};
+    const std::map<std::string, ReloadClasses> others{
+        {"allow_http1", {std::nullopt, std::nullopt, new_connections}},
+        {"on_pool_change", {std::nullopt, std::nullopt, live}},
+        {"pool.drain_timeout", {live, live, live}},
+        {"pool.max_concurrent_streams", {std::nullopt, std::nullopt, restart}},
+        {"pool.initial_window_size", {std::nullopt, std::nullopt, restart}},
+        {"pool.connection_window_size", {std::nullopt, std::nullopt, restart}},
+        {"pool.max_session_memory", {std::nullopt, std::nullopt, restart}},
+        {"pool.max_header_list_size", {std::nullopt, std::nullopt, restart}},
+        {"pool.session_idle_timeout", {std::nullopt, std::nullopt, restart}}};
+    const auto of_section = [](Section section) -> ReloadClasses {
+        if (section == Section::pool) return {live, live, restart};
+        return everywhere(section == Section::tls || section == Section::certificate ? new_connections : live);
+    };
     for (const Setting& row : builtin_settings().rows()) {
         CAPTURE(row.id());
-        const auto expected = rebind.contains(row.id())    ? ReloadClass::rebind
-                              : restart.contains(row.id()) ? ReloadClass::restart
-                                                           : ReloadClass::live;
-        CHECK(row.reload_class(Protocol::http) == expected);
+        const auto other = others.find(row.id());
+        const ReloadClasses expected = rebinds.contains(row.id())    ? everywhere(rebind)
+                                       : restarts.contains(row.id()) ? everywhere(ReloadClass::restart)
+                                       : other != others.end()       ? other->second
+                                                                     : of_section(row.section);
+        CHECK((row.classes == expected));
+        CHECK(row.applies_to(Protocol::http2));
     }
+    CHECK(builtin_settings().find("pool.max_concurrent_streams")->protocols_text() == "http2");
+    CHECK(builtin_settings().find("pool.max_connections")->protocols_text() == "http, https, http2");
+}
+
+TEST_CASE("what differs between protocols is told", "[config][print]") {
+    const auto facts = [](std::string_view id) { return row_facts(*builtin_settings().find(id)); };
+    CHECK(facts("pool.max_connections") == "from 1 to 1000000; live; http2: restart");
+    CHECK(facts("pool.drain_timeout") == "from 0s to 1h; live");
+    CHECK(facts("pool.session_idle_timeout") == "only http2; from 0s to 1d; restart");
+    CHECK(facts("allow_http1") == "only http2; new_connections");
+    CHECK(facts("tls.session_tickets") == "new_connections");
+    CHECK(facts("user") == "restart");
+    const auto table = builtin_settings()
+                           .with_class("pool.at_limit", Protocol::https, ReloadClass::new_connections)
+                           .with_class("allow_http1", Protocol::https, ReloadClass::live);
+    CHECK(change_text(*table.find("pool.at_limit")) == "live; https: new_connections; http2: restart");
+    CHECK(only_text(*table.find("allow_http1")) == "only https, http2");
+    CHECK(change_text(*table.find("allow_http1")) == "live; http2: new_connections");
+    const std::string page = reference_man();
+    CHECK(page.find("Change: live; http2: restart.\n") != page.npos);
+    CHECK(page.find("Protocols: only http2.\n") != page.npos);
 }
 
 TEST_CASE("a table of one's own leaves the real one alone", "[config][settings]") {
@@ -50,7 +90,15 @@ TEST_CASE("the printed defaults are a file that loads, with every key", "[config
     const std::string text = defaults_yaml();
     CAPTURE(text);
     const Config config = loaded(text);
-    CHECK(config.listeners[0].pool == PoolSettings{});
+    REQUIRE(config.listeners.size() == 2);
+    for (const ListenerConfig& listener : config.listeners) CHECK(listener.pool == PoolSettings{});
+    CHECK(config.listeners[0].protocol == Protocol::http);
+    CHECK(config.listeners[1].protocol == Protocol::http2);
+    TlsConfig tls;
+    tls.main.certificate = "self-signed";
+    CHECK(config.listeners[1].tls == tls);
+    const auto once = text.find("What happens to a new connection");
+    CHECK(text.find("What happens to a new connection", once + 1) == text.npos);
     CHECK(config.log == LogConfig{});
     CHECK(config.admin == AdminConfig{});
     for (const Setting& row : builtin_settings().rows()) {
@@ -76,6 +124,30 @@ listeners:
       - redirect: {location: "/{path}"}
       - echo:
   - {name: none, bind: "unix:/tmp/a b"}
+  - name: secure
+    protocol: https
+    bind: 127.0.0.1:443
+    tls:
+      certificate: "/etc/a b.pem"
+      key: /etc/a.key
+      ocsp_response: /etc/a.ocsp
+      certificates: [{certificate: /etc/b.pem}, {certificate: self-signed}]
+      min_version: 1.3
+      ciphers: ""
+      cipher_suites: TLS_AES_128_GCM_SHA256
+      groups: P-256
+      client_ca: /etc/ca.pem
+      client_auth: optional
+      session_cache: 0
+      session_tickets: false
+      session_timeout: 90s
+  - name: second
+    protocol: http2
+    bind: 127.0.0.1:444
+    allow_http1: false
+    on_pool_change: restart
+    tls: {certificate: self-signed}
+    pool: {max_concurrent_streams: 7, session_idle_timeout: 0}
 )");
     const std::string text = to_yaml(config);
     CAPTURE(text);
@@ -83,6 +155,15 @@ listeners:
     CHECK(diff(config, again).empty());
     CHECK(to_yaml(again) == text);
     CHECK(again.listeners[0].routes == config.listeners[0].routes);
+    REQUIRE(again.listeners.size() == 4);
+    for (std::size_t i = 0; i < 4; ++i) {
+        CHECK(again.listeners[i].tls == config.listeners[i].tls);
+        CHECK(again.listeners[i].pool == config.listeners[i].pool);
+    }
+    CHECK_FALSE(again.listeners[3].allow_http1);
+    CHECK(again.listeners[3].on_pool_change == OnPoolChange::restart);
+    CHECK(text.find("max_concurrent_streams: 7\n") != text.npos);
+    CHECK(text.find("max_concurrent_streams: 100\n") == text.npos);
     CHECK(text.find("keep_alive_timeout: 5s") != text.npos);
     CHECK(text.find("    match:\n") == text.npos);
 }
@@ -99,6 +180,10 @@ TEST_CASE("the schema closes each map and describes each key", "[config][print]"
     CHECK(count("\"additionalProperties\": false") == sections().size() + 1);
     CHECK(count("\"description\": ") == sections().size() + builtin_settings().rows().size());
     CHECK(count("\"shed_idle\"") == 2);
+    CHECK(count("\"type\": \"boolean\"") == 2);
+    CHECK(count("\"default\": true") == 2);
+    CHECK(schema.find("\"1.2\",\n                  1.2,") != schema.npos);
+    CHECK(count("\"certificate\"\n") == 2);  // required in both places
 }
 
 TEST_CASE("the manual page has each key, and no line that roff would take for its own", "[config][print]") {

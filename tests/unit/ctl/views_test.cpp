@@ -39,8 +39,33 @@ TEST_CASE("ctl: status shows the counters that are not zero", "[ctl]") {
     const auto text = status_text(status, Colours::off);
     CHECK_THAT(text, Contains("web") && Contains("2/5") && Contains("web closed: peer 7") && Contains("up 1.5s"));
     CHECK_THAT(text, Contains("warning  too many") && Contains("error    s.yaml:1:2: a: b"));
-    CHECK_THAT(text, Contains("WAITS FOR A RESTART") && Contains("web: k"));
+    CHECK_THAT(text, Contains("pending  web.k: 1 (configured 2)") && Contains("to apply: sluicectl restart web"));
     CHECK_THAT(text, !Contains("rejected") && !Contains("\x1b"));
+}
+
+TEST_CASE("ctl: status shows certificates, handshakes and HTTP/2 where there are any", "[ctl]") {
+    const auto status = Json::parse(R"({"pending_restart":[{"key":"user","running":"a","configured":"b"}],
+        "listeners":[{"name":"plain","tls":null,"http2":null,"pool":{}},{"name":"web","pool":{},"tls":{
+          "certificates":[{"file":"/a.pem","subject":"CN=a","expires":"2027-01-02T03:04:05.000Z","days_left":40},
+            {"file":"/b.pem","subject":"CN=\u001b[2J","expires":"2026-01-02T03:04:05.000Z","days_left":-3}],
+          "handshakes":{"full":2,"resumed":1,"failed":{"cipher":4}},"latency_ms":{}},
+          "http2":{"sessions":{"active":3,"total":9},"streams":{"active":1,"total":2},"stream_errors":{"CANCEL":5},
+            "session_errors":{},"floods":{"ping":1}}}]})");
+    const auto text = status_text(status, Colours::off);
+    CHECK_THAT(text, Contains("web certificate: /a.pem, CN=a, 40 days left, until 2027-01-02"));
+    CHECK_THAT(text, Contains("web certificate: /b.pem, CN=\\x1b[2J, expired 2026-01-02"));
+    CHECK_THAT(text, Contains("web handshakes: full 2, resumed 1") && Contains("web handshakes failed: cipher 4"));
+    CHECK_THAT(text, Contains("web http2 sessions: active 3, total 9") && Contains("web http2 floods: ping 1") &&
+                         Contains("web http2 stream errors: CANCEL 5") && !Contains("session errors"));
+    CHECK_THAT(text, !Contains("plain certificate") && !Contains("plain http2"));
+    CHECK_THAT(text, Contains("pending  user: a (configured b)") && Contains("to apply: restart the daemon"));
+}
+
+TEST_CASE("ctl: connections show the version of TLS and the protocol", "[ctl]") {
+    const auto answer = Json::parse(R"({"connections":[{"id":1,"tls":{"version":"TLSv1.3","alpn":"h2"}},
+        {"id":2,"tls":{"version":"TLSv1.2","alpn":""}},{"id":3,"tls":null}]})");
+    const auto text = connections_text(answer, Colours::off);
+    CHECK_THAT(text, Contains(" 1.3 h2 ") && Contains(" 1.2 ") && !Contains("TLSv"));
 }
 
 TEST_CASE("ctl: event lines", "[ctl]") {

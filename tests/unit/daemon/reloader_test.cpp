@@ -1,5 +1,3 @@
-#include "daemon/reloader.h"
-
 #include <arpa/inet.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -7,79 +5,14 @@
 
 #include <array>
 #include <catch2/catch.hpp>
-#include <filesystem>
-#include <fstream>
 #include <string>
 
+#include "tests/unit/daemon/reload_service.h"
+
 using namespace sluice;
-namespace fs = std::filesystem;
 using config::ReloadClass;
 
 namespace {
-
-// The part of the daemon that a reload needs.
-class Service final : private Reloader::Target {
-public:
-    explicit Service(const config::SettingsTable& table = config::builtin_settings()) {
-        std::string name = (fs::temp_directory_path() / "sluice-reload.XXXXXX").string();
-        folder_ = mkdtemp(name.data());
-        reloader = std::make_unique<Reloader>(worker, modules, file(), folder_ / "admin.sock",
-                                              static_cast<Reloader::Target&>(*this), table);
-    }
-    ~Service() {
-        worker.listeners.clear();
-        worker.retiring.clear();
-        fs::remove_all(folder_);
-    }
-    std::string file() const { return folder_ / "sluice.yaml"; }
-    void save(const std::string& yaml) { std::ofstream(file()) << yaml; }
-
-    admin::ReloadOutcome reload() {
-        bool done = false;
-        reloader->request([&](const admin::ReloadOutcome&) { done = true; });
-        while (!done) uv_run(worker.loop.raw(), UV_RUN_ONCE);
-        return last;
-    }
-    // As the daemon does it.
-    void restart(const std::string& name) {
-        for (const auto& wanted : reloader->config()->listeners)
-            if (wanted.name == name) worker.find(name)->restart(make_context(wanted, wanted.pool, modules));
-    }
-    std::vector<config::PendingKey> pending(const std::string& name) {
-        for (const auto& wanted : reloader->config()->listeners)
-            if (wanted.name == name)
-                return config::pending_restart(running(name), wanted.pool, wanted.protocol, reloader->table());
-        return {};
-    }
-    config::PoolSettings running(const std::string& name) { return worker.find(name)->pool().context()->pool; }
-    void turn(int count = 5) {
-        while (count-- > 0) uv_run(worker.loop.raw(), UV_RUN_NOWAIT);
-    }
-
-    Modules modules;
-    Worker worker{64 * 1024 * 1024};
-    std::unique_ptr<Reloader> reloader;
-    admin::ReloadOutcome last;
-    int applied = 0, stopped = 0;
-
-private:
-    void on_reload_begins() override {}
-    void apply(const config::Config&, AdminSockets) override { ++applied; }
-    void on_reload_ended(const admin::ReloadOutcome& outcome) override { last = outcome; }
-    void on_listener_drained(Listener&) override { ++stopped; }
-    fs::path folder_;
-};
-
-std::uint16_t free_port() {
-    const Fd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    REQUIRE(bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
-    socklen_t size = sizeof address;
-    getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size);
-    return ntohs(address.sin_port);
-}
 
 std::string listener(const std::string& name, std::uint16_t port, const std::string& pool = {}) {
     return "  - name: " + name + "\n    protocol: http\n    bind: 127.0.0.1:" + std::to_string(port) + "\n" +
@@ -98,7 +31,7 @@ Fd connect_to(std::uint16_t port) {
 }
 
 // The body of the answer to GET /.
-std::string ask(Service& service, const Fd& fd) {
+std::string ask(ReloadService& service, const Fd& fd) {
     const std::string request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
     REQUIRE(write(fd.get(), request.data(), request.size()) == static_cast<ssize_t>(request.size()));
     for (int i = 0; i < 200; ++i) {
@@ -119,7 +52,7 @@ std::string ask(Service& service, const Fd& fd) {
 TEST_CASE("a key of the class restart waits for a new generation", "[reload]") {
     const auto table =
         config::builtin_settings().with_class("pool.max_connections", config::Protocol::http, ReloadClass::restart);
-    Service service(table);
+    ReloadService service(table);
     const std::uint16_t port = free_port();
     service.save("listeners:\n" + listener("web", port, "max_connections: 100"));
     REQUIRE(service.reloader->start());
@@ -162,7 +95,7 @@ TEST_CASE("a key of the class restart waits for a new generation", "[reload]") {
 TEST_CASE("a pending key that is set back is pending no more", "[reload]") {
     const auto table =
         config::builtin_settings().with_class("pool.max_connections", config::Protocol::http, ReloadClass::restart);
-    Service service(table);
+    ReloadService service(table);
     const std::uint16_t port = free_port();
     const std::string before = "listeners:\n" + listener("web", port, "max_connections: 100");
     service.save(before);
@@ -177,7 +110,7 @@ TEST_CASE("a pending key that is set back is pending no more", "[reload]") {
 }
 
 TEST_CASE("two listeners swap their addresses in one reload, and keep their connections", "[reload]") {
-    Service service;
+    ReloadService service;
     const std::uint16_t first = free_port(), second = free_port();
     service.save("listeners:\n" + listener("one", first) + listener("two", second));
     REQUIRE(service.reloader->start());
@@ -203,7 +136,7 @@ TEST_CASE("two listeners swap their addresses in one reload, and keep their conn
 }
 
 TEST_CASE("a reload that cannot be done changes nothing", "[reload]") {
-    Service service;
+    ReloadService service;
     const std::uint16_t port = free_port(), taken = free_port();
     service.save("listeners:\n" + listener("web", port));
     REQUIRE(service.reloader->start());
@@ -223,7 +156,7 @@ TEST_CASE("a reload that cannot be done changes nothing", "[reload]") {
 }
 
 TEST_CASE("an unchanged file is no new revision", "[reload]") {
-    Service service;
+    ReloadService service;
     service.save("listeners:\n" + listener("web", free_port()));
     REQUIRE(service.reloader->start());
     CHECK(service.reload().changes.empty());
@@ -231,7 +164,7 @@ TEST_CASE("an unchanged file is no new revision", "[reload]") {
 }
 
 TEST_CASE("a removed listener drains and a new one listens", "[reload]") {
-    Service service;
+    ReloadService service;
     const std::uint16_t first = free_port(), second = free_port();
     service.save("listeners:\n" + listener("old", first));
     REQUIRE(service.reloader->start());

@@ -32,6 +32,7 @@ struct Seen final : TransportEvents {
         ++errors;
         error = what;
     }
+    void on_handshake_failed() override { ++errors; }  // never: no TLS here
     std::string data;
     int writable = 0, ends = 0, errors = 0;
     Error error;

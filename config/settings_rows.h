@@ -1,0 +1,62 @@
+#pragma once
+// What the files with rows of the settings table share: how a row names its member, units, and reload classes.
+// For config/settings*.cpp only; the groups of rows are constants that live for ever.
+// Not to be asked for a row by name: SettingsTable finds it.
+
+#include <span>
+#include <type_traits>
+#include <utility>
+
+#include "config/settings.h"
+
+namespace sluice::config {
+
+std::span<const Setting> tls_rows();
+std::span<const Setting> pool_rows();
+
+template <class Owner, class T>
+Owner owner_of(T Owner::*);
+
+template <class Object>
+auto& follow(Object& object) {
+    return object;
+}
+
+template <auto First, auto... Rest, class Object>
+auto& follow(Object& object) {
+    return follow<Rest...>(object.*First);
+}
+
+// The member at the end of a way of pointers: member<&Config::log, &LogConfig::level>().
+template <auto First, auto... Rest>
+constexpr Member member() {
+    using Owner = decltype(owner_of(First));
+    using Field = std::remove_reference_t<decltype(follow<First, Rest...>(std::declval<Owner&>()))>;
+    return {
+        [](ConstTarget t) { return to_value<Field>(follow<First, Rest...>(*std::get<const Owner*>(t))); },
+        [](Target t, const Value& v) { follow<First, Rest...>(*std::get<Owner*>(t)) = from_value<Field>(v); },
+        [] {
+            const Owner fresh{};
+            return to_value<Field>(follow<First, Rest...>(fresh));
+        },
+    };
+}
+
+inline constexpr std::uint64_t kMinute = 60'000;
+inline constexpr std::uint64_t kHour = 60 * kMinute;
+inline constexpr std::uint64_t kDay = 24 * kHour;
+inline constexpr std::uint64_t kKiB = 1024;
+inline constexpr std::uint64_t kMiB = 1024 * kKiB;
+inline constexpr std::uint64_t kGiB = 1024 * kMiB;
+inline constexpr std::uint64_t kTiB = 1024 * kGiB;
+
+inline constexpr ReloadClasses kRebind = everywhere(ReloadClass::rebind);
+inline constexpr ReloadClasses kRestart = everywhere(ReloadClass::restart);
+inline constexpr ReloadClasses kNewConnections = everywhere(ReloadClass::new_connections);
+// In the order of Protocol: http, https, http2.
+inline constexpr ReloadClasses kPool{ReloadClass::live, ReloadClass::live, ReloadClass::restart};
+inline constexpr ReloadClasses kHttp2Pool{std::nullopt, std::nullopt, ReloadClass::restart};
+inline constexpr ReloadClasses kHttp2Live{std::nullopt, std::nullopt, ReloadClass::live};
+inline constexpr ReloadClasses kHttp2NewConnections{std::nullopt, std::nullopt, ReloadClass::new_connections};
+
+}  // namespace sluice::config

@@ -1,0 +1,86 @@
+#include "core/http/exchange_book.h"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "core/http/router.h"
+#include "core/net/connection_manager.h"
+#include "core/net/worker.h"
+
+namespace sluice {
+
+namespace {
+
+struct RefusalStatus {
+    Reason reason;
+    int status;
+};
+
+constexpr RefusalStatus kRefusals[] = {
+    {Reason::bad_request, 400},
+    {Reason::headers_timeout, 408},
+    {Reason::request_timeout, 408},
+    {Reason::min_data_rate, 408},
+    {Reason::body_too_large, 413},
+    {Reason::uri_too_long, 414},
+    {Reason::expectation_failed, 417},
+    {Reason::header_too_large, 431},
+    {Reason::not_implemented, 501},
+    {Reason::max_connections, 503},
+    {Reason::max_connections_per_client, 503},
+    {Reason::memory, 503},
+    {Reason::version_not_supported, 505},
+};
+
+// ±10 %, so that connections opened together are not closed together. The id decides: stable for a connection.
+std::uint64_t spread(std::uint64_t limit, std::uint64_t id) {
+    const std::uint64_t mixed = (id * 0x9E3779B97F4A7C15ull) >> 44;  // 20 bits
+    return std::max<std::uint64_t>(1, limit - limit / 10 + (limit / 5) * mixed / (1 << 20));
+}
+
+}  // namespace
+
+void begin_exchange(Exchange& exchange, SessionHost& host, const RequestHead& request, std::uint64_t now_us) {
+    exchange.config = host.context();
+    exchange.route = nullptr;
+    exchange.request = &request;
+    exchange.connection_id = host.id();
+    exchange.peer = host.peer();
+    exchange.trace_id = host.manager().worker().next_trace_id++;
+    exchange.began_us = now_us;
+    exchange.ended_us = exchange.bytes_in = exchange.bytes_out = 0;
+    exchange.outcome = {};
+}
+
+std::unique_ptr<Handler> route_exchange(Exchange& exchange, SessionHost& host) {
+    exchange.slot = host.manager().request_admission().admit().ticket;
+    exchange.route = &exchange.config->router->find(*exchange.request);
+    return exchange.route->make_handler();
+}
+
+void finish_exchange(Exchange& exchange, SessionHost& host, const AccessLog& log, std::uint64_t now_us) {
+    exchange.ended_us = now_us;
+    exchange.outcome.latency_us = exchange.ended_us - exchange.began_us;
+    if (exchange.slot) host.manager().record_request(exchange.outcome);
+    log.write(exchange);
+    exchange.slot.settle(exchange.outcome);
+    exchange.config = {};
+}
+
+bool was_last_request(const SessionHost& host) {
+    const std::uint64_t most = host.context()->pool.max_requests_per_connection;
+    return most > 0 && host.requests() >= spread(most, host.id());
+}
+
+int status_of(Reason reason) {
+    const auto found =
+        std::find_if(std::begin(kRefusals), std::end(kRefusals), [&](const auto& row) { return row.reason == reason; });
+    return found == std::end(kRefusals) ? 0 : found->status;
+}
+
+std::string refusal_body(int status) {
+    return std::to_string(status) + " " + std::string(reason_phrase(status)) + "\n";
+}
+
+}  // namespace sluice

@@ -1,0 +1,88 @@
+#include "daemon/admin/json_parts.h"
+
+#include <chrono>
+#include <ctime>
+
+namespace sluice::admin {
+
+namespace {
+
+constexpr std::int64_t kDay = 86400;  // s
+
+std::int64_t days_left(std::int64_t unix_seconds) {
+    const std::int64_t left = unix_seconds - std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
+    return left >= 0 ? left / kDay : -((-left + kDay - 1) / kDay);  // one that ended an hour ago has no day left
+}
+
+template <class Name, class Counts>
+Json counts_json(std::size_t size, const Name& name, const Counts& counts) {
+    Json json = Json::object();
+    for (std::size_t i = 0; i < size; ++i)
+        if (counts[i] > 0) json[name(i)] = counts[i];
+    return json;
+}
+
+Json certificate_json(const CertificateInfo& certificate) {
+    return {{"file", certificate.file},
+            {"subject", certificate.subject},
+            {"names", certificate.names},
+            {"algorithm", certificate.algorithm},
+            {"fingerprint", certificate.fingerprint},
+            {"expires", iso_time(certificate.not_after * 1000)},
+            {"days_left", days_left(certificate.not_after)}};
+}
+
+}  // namespace
+
+std::string iso_time(std::int64_t unix_ms) {
+    const auto seconds = static_cast<std::time_t>(unix_ms / 1000);
+    std::tm when{};
+    gmtime_r(&seconds, &when);
+    char text[40];
+    const std::size_t size = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &when);
+    std::snprintf(text + size, sizeof text - size, ".%03dZ", static_cast<int>(unix_ms % 1000));
+    return text;
+}
+
+Json latency_json(const metrics::Histogram& microseconds) {
+    const auto ms = [&](double q) { return microseconds.quantile(q) / 1000; };
+    return {{"p50", ms(0.5)}, {"p90", ms(0.9)}, {"p99", ms(0.99)}, {"p99_9", ms(0.999)}};
+}
+
+Json tls_json(ConnectionManager& pool) {
+    const auto& context = pool.context()->tls;
+    if (!context) return nullptr;
+    const TlsStats& stats = pool.stats().tls;
+    Json certificates = Json::array();
+    for (const CertificateInfo& certificate : context->certificates())
+        certificates.push_back(certificate_json(certificate));
+    const auto failure = [](std::size_t i) { return to_string(static_cast<TlsFailure>(i)); };
+    return {{"certificates", std::move(certificates)},
+            {"handshakes",
+             {{"full", stats.full},
+              {"resumed", stats.resumed},
+              {"failed", counts_json(kTlsFailures, failure, stats.failed)}}},
+            {"latency_ms", latency_json(stats.latency_us)}};
+}
+
+Json http2_json(ConnectionManager& pool) {
+    if (pool.context()->protocol != config::Protocol::http2) return nullptr;
+    const Http2Stats& stats = pool.stats().http2;
+    const auto flood = [](std::size_t i) { return to_string(static_cast<Flood>(i)); };
+    return {{"sessions", {{"active", stats.active_sessions}, {"total", stats.sessions}}},
+            {"streams", {{"active", stats.active_streams}, {"total", stats.streams}}},
+            {"resets", {{"received", stats.resets_received}, {"sent", stats.resets_sent}}},
+            {"stalls", stats.stalls},
+            {"stream_errors", counts_json(Http2ErrorCounts::kCodes, Http2ErrorCounts::name, stats.stream_errors)},
+            {"session_errors", counts_json(Http2ErrorCounts::kCodes, Http2ErrorCounts::name, stats.session_errors)},
+            {"floods", counts_json(kFloods, flood, stats.floods)}};
+}
+
+Json tls_info_json(const Connection& connection) {
+    const auto info = connection.tls_info();
+    if (!info) return nullptr;
+    return {{"version", info->version}, {"cipher", info->cipher},   {"sni", info->sni},
+            {"alpn", info->alpn},       {"resumed", info->resumed}, {"client_subject", info->client_subject}};
+}
+
+}  // namespace sluice::admin

@@ -1,0 +1,50 @@
+#include "protocols/http2/flood_guard.h"
+
+#include <algorithm>
+
+namespace sluice::http2 {
+
+namespace {
+
+struct Budget {
+    std::uint32_t burst, per_second;
+};
+
+// By Flood.
+constexpr Budget kBudgets[kFloods] = {
+    {1000, 33},   // rapid_reset: CVE-2023-44487; the numbers are nghttp2's
+    {8, 0},       // continuation: of one block
+    {100, 10},    // settings
+    {500, 50},    // ping: gRPC clients measure bandwidth with them
+    {1000, 100},  // priority: browsers build a tree with some
+    {100, 10},    // empty_data
+    {1000, 100},  // window_update: beside two for each DATA frame that we sent
+    {500, 10},    // tiny_window
+    {20, 1},      // header_list
+};
+constexpr std::uint32_t kUpdatesForData = 2;  // of the stream and of the connection
+
+}  // namespace
+
+bool FloodGuard::spend(Flood kind, std::int64_t now_ms, std::uint32_t amount) {
+    const auto at = static_cast<std::size_t>(kind);
+    spent_[at] += amount;
+    if (spent_[at] <= kBudgets[at].burst) return true;
+    refill(now_ms);
+    return spent_[at] <= kBudgets[at].burst;
+}
+
+void FloodGuard::sent_data() {
+    auto& updates = spent_[static_cast<std::size_t>(Flood::window_update)];
+    updates -= std::min(updates, kUpdatesForData);
+}
+
+void FloodGuard::refill(std::int64_t now_ms) {
+    const auto now_s = static_cast<std::uint32_t>(now_ms / 1000);
+    const std::uint64_t elapsed = now_s - refilled_s_;
+    refilled_s_ = now_s;
+    for (std::size_t i = 0; i < kFloods; ++i)
+        spent_[i] -= static_cast<std::uint32_t>(std::min<std::uint64_t>(spent_[i], elapsed * kBudgets[i].per_second));
+}
+
+}  // namespace sluice::http2

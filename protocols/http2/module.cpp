@@ -1,0 +1,34 @@
+#include "protocols/http2/module.h"
+
+#include "core/net/session.h"
+#include "protocols/http2/server_session.h"
+
+namespace sluice::http2 {
+
+Http2Module::Http2Module(HttpServices& services, ProtocolModule& http1)
+    : services_(services), http1_(http1), callbacks_(make_server_callbacks()), options_(make_options()) {}
+
+std::vector<std::string> Http2Module::alpn(const config::ListenerConfig& listener) const {
+    return listener.allow_http1 ? std::vector<std::string>{"h2", "http/1.1"} : std::vector<std::string>{"h2"};
+}
+
+// Under TLS a client that asks for nothing by ALPN speaks HTTP/1.1 (RFC 9113, 3.2), where that is allowed.
+std::unique_ptr<Session> Http2Module::make_session(SessionHost& host) {
+    const ListenerContext& context = *host.context();
+    const bool http1 = context.tls && context.allow_http1 && host.alpn() != "h2";
+    if (http1) return http1_.make_session(host);
+    return std::make_unique<ServerSession>(*this, host);
+}
+
+std::unique_ptr<ServerStream> Http2Module::make_stream() {
+    if (free_.empty()) return std::make_unique<ServerStream>();
+    auto stream = std::move(free_.back());
+    free_.pop_back();
+    return stream;
+}
+
+void Http2Module::recycle(std::unique_ptr<ServerStream> stream) {
+    if (free_.size() < kKept && stream->held_bytes() <= kKeptBytes) free_.push_back(std::move(stream));
+}
+
+}  // namespace sluice::http2

@@ -1,0 +1,48 @@
+#pragma once
+// HTTP/2 as a protocol module: under TLS by ALPN, with HTTP/1.1 for those who choose it; without TLS by prior knowledge.
+// Owned by daemon/modules.cpp, outlives its sessions.
+
+#include <memory>
+#include <vector>
+
+#include "core/http/services.h"
+#include "core/net/listener_context.h"
+#include "protocols/http2/block_pool.h"
+#include "protocols/http2/nghttp2_session.h"
+#include "protocols/http2/server_stream.h"
+
+namespace sluice::http2 {
+
+class Http2Module final : public ProtocolModule {
+public:
+    // `http1` makes the sessions of clients that choose HTTP/1.1; it outlives this one.
+    Http2Module(HttpServices& services, ProtocolModule& http1);
+
+    config::Protocol protocol() const override { return config::Protocol::http2; }
+    std::vector<std::string> alpn(const config::ListenerConfig& listener) const override;
+    std::unique_ptr<Session> make_session(SessionHost& host) override;
+
+    HttpServices& services() { return services_; }
+    const nghttp2_session_callbacks* callbacks() const { return callbacks_.get(); }
+    const nghttp2_option* options() const { return options_.get(); }
+    BlockPool& blocks() { return blocks_; }
+    SlotPool& slots() { return slots_; }
+    std::vector<nghttp2_nv>& scratch() { return scratch_; }  // for the fields of one head at a time
+    std::unique_ptr<ServerStream> make_stream();
+    void recycle(std::unique_ptr<ServerStream> stream);
+
+private:
+    static constexpr std::size_t kKept = 256;            // streams kept for reuse
+    static constexpr std::size_t kKeptBytes = 8 * 1024;  // one with larger buffers is not kept
+
+    HttpServices& services_;
+    ProtocolModule& http1_;
+    CallbacksPtr callbacks_;
+    OptionsPtr options_;
+    BlockPool blocks_;
+    SlotPool slots_;
+    std::vector<nghttp2_nv> scratch_;
+    std::vector<std::unique_ptr<ServerStream>> free_;
+};
+
+}  // namespace sluice::http2

@@ -1,0 +1,39 @@
+#include "protocols/http2/nghttp2_session.h"
+
+#include <array>
+#include <cstdlib>
+
+namespace sluice::http2 {
+
+OptionsPtr make_options() {
+    nghttp2_option* options = nullptr;
+    if (nghttp2_option_new(&options) != 0) std::abort();  // out of memory at start
+    nghttp2_option_set_no_auto_window_update(options, 1);
+    nghttp2_option_set_no_closed_streams(options, 1);
+#ifdef SLUICE_NGHTTP2_RESET_LIMIT
+    // Ours is the budget that counts (FloodGuard): it ends with the right code, and by name.
+    nghttp2_option_set_stream_reset_rate_limit(options, 4000, 132);
+#endif
+    return OptionsPtr(options);
+}
+
+nghttp2_nv borrowed_field(std::string_view name, std::string_view value) {
+    const auto bytes = [](std::string_view text) {
+        return const_cast<std::uint8_t*>(reinterpret_cast<const std::uint8_t*>(text.data()));
+    };
+    return {bytes(name), bytes(value), name.size(), value.size(),
+            NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE};
+}
+
+void append_goaway(ByteQueue& out, std::int32_t last_stream_id, std::uint32_t error_code) {
+    constexpr std::string_view kHead("\0\0\x08\x07\0\0\0\0\0", 9);
+    const auto number = [](std::uint32_t n) {
+        return std::array<char, 4>{static_cast<char>(n >> 24), static_cast<char>(n >> 16), static_cast<char>(n >> 8),
+                                   static_cast<char>(n)};
+    };
+    out.append(kHead);
+    for (const auto& bytes : {number(static_cast<std::uint32_t>(last_stream_id)), number(error_code)})
+        out.append(Bytes(bytes.data(), bytes.size()));
+}
+
+}  // namespace sluice::http2

@@ -1,0 +1,480 @@
+#include "protocols/http2/server_session.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <utility>
+
+#include "core/http/exchange_book.h"
+#include "core/net/connection_manager.h"
+#include "core/net/transport.h"
+#include "core/net/worker.h"
+#include "protocols/http2/module.h"
+
+namespace sluice::http2 {
+
+namespace {
+
+constexpr std::uint8_t kDrainPing[8] = {'s', 'l', 'u', 'i', 'c', 'e', 'g', 'o'};
+constexpr Bytes kPlainAnswer =
+    "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: 28\r\nconnection: close\r\n\r\n"
+    "This port speaks HTTP/2 only";
+
+}  // namespace
+
+ServerSession::ServerSession(Http2Module& module, SessionHost& host)
+    : module_(module),
+      host_(host),
+      memory_(module.blocks(), module.slots(), host.chunks().budget()),
+      guard_(host.manager().worker().loop.now_ms()),
+      rest_(host.chunks()),
+      // Without TLS the client may yet turn out to speak HTTP/1: it is told so in plain text, and before all else.
+      heard_(host.alpn() == "h2") {
+    ++stats().sessions;
+    ++stats().active_sessions;
+}
+
+ServerSession::~ServerSession() {
+    stage_ = Stage::finished;
+    moment_us_ = EventLoop::now_us();
+    memory_.wake();
+    nghttp2_.reset();  // it tells of no stream that is still open
+    cut_streams();
+    --stats().active_sessions;
+}
+
+HttpServices& ServerSession::services() { return module_.services(); }
+std::vector<nghttp2_nv>& ServerSession::scratch() { return module_.scratch(); }
+Http2Stats& ServerSession::stats() const { return host_.manager().stats().http2; }
+std::int64_t ServerSession::now_ms() const { return host_.manager().worker().loop.now_ms(); }
+IdleRule ServerSession::idle_rule() const { return {rules().session_idle_timeout, Reason::session_idle_timeout}; }
+
+bool ServerSession::has_room() const {
+    return (out_ ? out_->size() : 0) + host_.pending_bytes() < Transport::kHighWater;
+}
+
+// RFC 9113, 3.4: our SETTINGS are the first that the peer gets.
+void ServerSession::start() {
+    host_.enter(Phase::handshake);
+    nghttp2_session* session = nullptr;
+    const int failed =
+        nghttp2_session_server_new3(&session, module_.callbacks(), this, module_.options(), memory_.hooks());
+    nghttp2_.reset(session);
+    if (failed != 0) return finish(Reason::memory, CloseMode::abort);
+    const config::PoolSettings& pool = rules();
+    const auto value = [](std::uint64_t number) { return static_cast<std::uint32_t>(number); };
+    const nghttp2_settings_entry settings[] = {
+        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, value(pool.max_concurrent_streams)},
+        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, value(pool.initial_window_size)},
+        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, value(pool.max_header_list_size)},
+        {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},  // RFC 9218, 2.1
+    };
+    nghttp2_submit_settings(raw(), NGHTTP2_FLAG_NONE, settings, std::size(settings));
+    nghttp2_session_set_local_window_size(raw(), NGHTTP2_FLAG_NONE, 0,
+                                          static_cast<std::int32_t>(pool.connection_window_size));
+    host_.schedule_write();
+}
+
+// --- bytes in ---
+
+Status ServerSession::on_read(Bytes bytes) {
+    if (stage_ == Stage::finished) return {};
+    heard_ = in_read_ = active_ = true;
+    moment_us_ = EventLoop::now_us();
+    const ssize_t taken =
+        nghttp2_session_mem_recv(raw(), reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
+    in_read_ = false;
+    if (taken < 0) tell_error(static_cast<int>(taken), bytes);
+    update_phase();
+    return {};
+}
+
+// nghttp2 can do no more: the end is ours to tell.
+void ServerSession::tell_error(int error, Bytes input) {
+    if (error == NGHTTP2_ERR_BAD_CLIENT_MAGIC && !ready_) {
+        // Somebody speaks HTTP/1 to us: he is told in his language.
+        const bool http1 = input.substr(0, input.find('\n')).find(" HTTP/1.") != input.npos;
+        if (http1) rest_.append(kPlainAnswer);
+        if (http1) return finish(Reason::bad_request, CloseMode::linger);
+        return break_off(NGHTTP2_PROTOCOL_ERROR, Reason::protocol_error);
+    }
+    if (flooded_ || error == NGHTTP2_ERR_FLOODED) {
+        ++stats().floods[static_cast<std::size_t>(flood_)];
+        return break_off(NGHTTP2_ENHANCE_YOUR_CALM, Reason::flood);
+    }
+    break_off(NGHTTP2_INTERNAL_ERROR, Reason::protocol_error);
+}
+
+void ServerSession::break_off(std::uint32_t code, Reason reason) {
+    stats().session_errors.add(code);
+    const std::int32_t last = nghttp2_session_get_last_proc_stream_id(raw());
+    append_goaway(rest_, last, code);
+    finish(reason, CloseMode::linger);
+}
+
+bool ServerSession::spend(Flood kind, std::uint32_t amount) {
+    if (guard_.spend(kind, now_ms(), amount)) return true;
+    flooded_ = true;
+    flood_ = kind;
+    return false;
+}
+
+int ServerSession::on_begin_frame(const nghttp2_frame_hd& frame) {
+    bool good = true;
+    switch (frame.type) {
+        case NGHTTP2_DATA: break;  // looked at when it is whole
+        case NGHTTP2_HEADERS: guard_.begin_block(); break;
+        case NGHTTP2_RST_STREAM: good = spend(Flood::rapid_reset); break;
+        case NGHTTP2_SETTINGS: good = spend(Flood::settings); break;
+        case NGHTTP2_PING: good = spend(Flood::ping); break;
+        case NGHTTP2_WINDOW_UPDATE: good = spend(Flood::window_update); break;
+        case NGHTTP2_CONTINUATION: good = spend(Flood::continuation); break;
+        default: good = spend(Flood::priority);
+    }
+    return good ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
+int ServerSession::on_begin_headers(const nghttp2_frame& frame) {
+    if (frame.headers.cat == NGHTTP2_HCAT_REQUEST) return open_stream(frame.hd.stream_id);
+    reading_head_ = find(frame.hd.stream_id);
+    if (reading_head_) reading_head_->begin_trailers();
+    return 0;
+}
+
+// What is refused here was not looked at: the client may send it again (RFC 9113, 8.7).
+int ServerSession::open_stream(std::int32_t id) {
+    const bool too_late = stage_ == Stage::last && id > last_id_;
+    if (too_late || !has_memory()) {
+        nghttp2_submit_rst_stream(raw(), NGHTTP2_FLAG_NONE, id, NGHTTP2_REFUSED_STREAM);
+        return 0;
+    }
+    ServerStream& stream = *module_.make_stream().release();  // until let_go
+    open_.push_back(stream);
+    touched_ = true;
+    ++streams_;
+    ++stats().streams;
+    ++stats().active_streams;
+    nghttp2_session_set_stream_user_data(raw(), id, &stream);
+    stream.open(*this, id);
+    reading_head_ = &stream;
+    return 0;
+}
+
+int ServerSession::on_header(Bytes name, Bytes value) {
+    if (!reading_head_) return 0;
+    const std::size_t most = rules().max_header_list_size;
+    RequestReader& reader = reading_head_->reader();
+    if (reading_head_->in_trailers()) reader.add_trailer(name, value, most);
+    else reader.add(name, value, most);
+    if (reader.list_size() <= most * kListExcess) return 0;
+    flooded_ = true;  // a few bytes of HPACK can stand for megabytes
+    flood_ = Flood::header_list;
+    return NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
+int ServerSession::on_data(std::int32_t stream_id, Bytes bytes) {
+    // At once, or one stalled upload would stop all streams.
+    nghttp2_session_consume_connection(raw(), bytes.size());
+    if (ServerStream* stream = find(stream_id)) stream->take_data(bytes);
+    else nghttp2_session_consume_stream(raw(), stream_id, bytes.size());
+    return flooded_ ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+}
+
+int ServerSession::on_frame(const nghttp2_frame& frame) {
+    switch (frame.hd.type) {
+        case NGHTTP2_HEADERS: end_headers(frame); break;
+        case NGHTTP2_DATA: end_data(frame); break;
+        case NGHTTP2_SETTINGS: ready_ = true; break;
+        case NGHTTP2_RST_STREAM:
+            ++stats().resets_received;
+            if (frame.rst_stream.error_code != NGHTTP2_CANCEL) stats().stream_errors.add(frame.rst_stream.error_code);
+            break;
+        case NGHTTP2_PING:
+            if ((frame.hd.flags & NGHTTP2_FLAG_ACK) != 0 &&
+                std::memcmp(frame.ping.opaque_data, kDrainPing, sizeof kDrainPing) == 0)
+                acknowledged_ = true;
+            break;
+        case NGHTTP2_GOAWAY:
+            peer_left_ = true;
+            if (frame.goaway.error_code != NGHTTP2_NO_ERROR) stats().session_errors.add(frame.goaway.error_code);
+            break;
+        default: break;
+    }
+    return flooded_ ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+}
+
+void ServerSession::end_headers(const nghttp2_frame& frame) {
+    ServerStream* stream = std::exchange(reading_head_, nullptr);
+    if (!stream) return;
+    const bool ends = (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+    if (stream->reader().list_size() > rules().max_header_list_size && !spend(Flood::header_list)) return;
+    if (stream->in_trailers()) stream->end_request();
+    else stream->finish_head(ends);
+}
+
+void ServerSession::end_data(const nghttp2_frame& frame) {
+    const bool ends = (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+    if (!ends && frame.hd.length <= frame.data.padlen && !spend(Flood::empty_data)) return;
+    ServerStream* stream = ends ? find(frame.hd.stream_id) : nullptr;
+    if (stream) stream->end_request();
+}
+
+void ServerSession::on_read_end() {
+    read_ended_ = true;
+    open_.for_each([](ServerStream& stream) {
+        if (!stream.request_complete()) stream.refuse(Reason::peer_closed);
+    });
+    host_.schedule_write();
+}
+
+void ServerSession::on_timeout(Reason reason) {
+    if (reason == Reason::headers_timeout) return break_off(NGHTTP2_PROTOCOL_ERROR, reason);
+    finish(reason, CloseMode::abort);
+}
+
+// --- bytes out ---
+
+Status ServerSession::on_write(ByteQueue& out) {
+    out.append(std::move(rest_));
+    if (stage_ == Stage::finished) return {};
+    out_ = &out;
+    if (streams_ > 0) moment_us_ = EventLoop::now_us();
+    if (stage_ == Stage::announced && acknowledged_) send_last_goaway();
+    pull(out);
+    serve_unsent();
+    out_ = nullptr;
+    if (flooded_) tell_error(NGHTTP2_ERR_FLOODED, {});
+    out.append(std::move(rest_));
+    finish_if_over();
+    update_phase();
+    return {};
+}
+
+void ServerSession::pull(ByteQueue& out) {
+    if (!heard_) return;
+    const std::uint8_t* bytes = nullptr;
+    while (has_room() && !flooded_) {
+        const ssize_t count = nghttp2_session_mem_send(raw(), &bytes);
+        if (count < 0) return break_off(NGHTTP2_INTERNAL_ERROR, Reason::error);
+        if (count == 0) return;
+        out.append(Bytes(reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(count)));
+    }
+}
+
+// After nghttp2 has sent what it could: who waits for room goes on, and who has room and bytes waits for a window.
+void ServerSession::serve_unsent() {
+    const bool room = has_room();
+    unsent_.for_each([&](ServerStream& stream) {
+        if (room && stream.note_stall(now_ms())) ++stats().stalls;
+        stream.on_room();
+        if (stream.queued() == 0 && !stream.waits_for_room()) static_cast<ListNode<UnsentTag>&>(stream).unlink();
+    });
+}
+
+int ServerSession::write_data(const nghttp2_frame_hd& frame, Bytes head, ServerStream& stream) {
+    if (!has_room()) return NGHTTP2_ERR_WOULDBLOCK;
+    out_->append(head);
+    stream.write_body(*out_, frame.length);
+    const bool crumb = frame.length < kCrumb && stream.queued() > 0;
+    if (crumb) spend(Flood::tiny_window);
+    else guard_.sent_data();
+    return 0;
+}
+
+int ServerSession::on_frame_sent(const nghttp2_frame& frame) {
+    switch (frame.hd.type) {
+        case NGHTTP2_HEADERS:
+        case NGHTTP2_DATA: {
+            const bool ends = (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+            const ServerStream* stream = ends ? find(frame.hd.stream_id) : nullptr;
+            // RFC 9113, 8.1: the rest of a request that was answered is not wanted.
+            if (stream && !stream->request_complete())
+                nghttp2_submit_rst_stream(raw(), NGHTTP2_FLAG_NONE, frame.hd.stream_id, NGHTTP2_NO_ERROR);
+            break;
+        }
+        case NGHTTP2_RST_STREAM: {
+            const std::uint32_t code = frame.rst_stream.error_code;
+            ++stats().resets_sent;
+            if (code != NGHTTP2_NO_ERROR) stats().stream_errors.add(code);
+            // A peer that makes us reset streams costs as much as one that does it (CVE-2025-8671).
+            if (code != NGHTTP2_NO_ERROR) spend(Flood::rapid_reset);
+            break;
+        }
+        case NGHTTP2_GOAWAY:
+            goaway_code_ = frame.goaway.error_code;
+            if (goaway_code_ != NGHTTP2_NO_ERROR) stats().session_errors.add(goaway_code_);
+            break;
+        default: break;
+    }
+    return 0;
+}
+
+void ServerSession::on_output() {
+    if (!in_read_ && !out_) host_.schedule_write();
+}
+
+void ServerSession::on_queued(ServerStream& stream, std::ptrdiff_t bytes) {
+    queued_ += static_cast<std::size_t>(bytes);
+    if (bytes > 0 && !static_cast<ListNode<UnsentTag>&>(stream).linked()) unsent_.push_back(stream);
+}
+
+void ServerSession::on_held(std::ptrdiff_t bytes) {
+    held_ += static_cast<std::size_t>(bytes);
+    if (bytes > 0) host_.chunks().budget().charge(static_cast<std::size_t>(bytes));
+    else host_.chunks().budget().release(static_cast<std::size_t>(-bytes));
+}
+
+// --- streams ---
+
+ServerStream* ServerSession::find(std::int32_t id) const {
+    return static_cast<ServerStream*>(nghttp2_session_get_stream_user_data(nghttp2_.get(), id));
+}
+
+int ServerSession::on_stream_closed(std::int32_t stream_id, std::uint32_t error_code) {
+    if (ServerStream* stream = find(stream_id)) let_go(*stream, error_code);
+    return 0;
+}
+
+void ServerSession::let_go(ServerStream& stream, std::uint32_t error_code) {
+    if (reading_head_ == &stream) reading_head_ = nullptr;
+    stream.close(error_code);
+    static_cast<ListNode<StreamTag>&>(stream).unlink();
+    static_cast<ListNode<UnsentTag>&>(stream).unlink();
+    module_.recycle(std::unique_ptr<ServerStream>(&stream));
+    --streams_;
+    --stats().active_streams;
+    if (stage_ == Stage::open && was_last_request(host_)) close_when_idle(Reason::max_requests);
+}
+
+void ServerSession::cut_streams() {
+    while (!open_.empty()) let_go(open_.front(), NGHTTP2_CANCEL);
+}
+
+// --- time ---
+
+void ServerSession::update_phase() {
+    if (stage_ == Stage::finished || !ready_) return;
+    const Phase phase = reading_head_ ? Phase::header : streams_ > 0 ? Phase::write : Phase::idle;
+    // A session that was busy within the turn begins to be idle anew.
+    if (std::exchange(touched_, false) || phase != phase_) host_.enter(phase_ = phase);
+    if (!memory_.asleep()) watch();
+}
+
+void ServerSession::watch() {
+    if (std::exchange(watching_, true)) return;
+    const std::int64_t delay = streams_ > 0 ? Progress::interval(rules()) : kSleepAfter;
+    host_.manager().worker().loop.timers().arm(*this, now_ms() + delay);
+}
+
+void ServerSession::on_timer(std::int64_t now) {
+    watching_ = false;
+    if (stage_ == Stage::finished) return;
+    if (idle()) return rest();
+    open_.for_each([&](ServerStream& stream) {
+        if (!stream.check(now)) spend(Flood::tiny_window, kStallCost);
+    });
+    if (stage_ == Stage::announced && now >= announced_ms_ + kAckTime) acknowledged_ = true;
+    host_.schedule_write();
+}
+
+// Nothing came since the timer was set: the memory can be put to better use.
+void ServerSession::rest() {
+    if (std::exchange(active_, false) || nghttp2_session_want_write(raw())) return watch();
+    memory_.sleep();
+}
+
+// --- the end ---
+
+void ServerSession::close_when_idle(Reason reason) {
+    if (closing_ == Reason::none) closing_ = reason;
+    if (stage_ == Stage::finished || stage_ == Stage::last) return;
+    // Asked twice, or the place is needed at once.
+    if (stage_ == Stage::announced || reason == Reason::shed) acknowledged_ = true;
+    if (stage_ == Stage::open) {
+        stage_ = Stage::announced;
+        announced_ms_ = now_ms();
+        nghttp2_submit_shutdown_notice(raw());
+        nghttp2_submit_ping(raw(), NGHTTP2_FLAG_NONE, kDrainPing);
+        host_.manager().worker().loop.timers().arm(*this, announced_ms_ + kAckTime);
+        watching_ = true;
+    }
+    host_.schedule_write();
+}
+
+// Only from on_write: between naming the last stream and telling it no other may begin.
+void ServerSession::send_last_goaway() {
+    stage_ = Stage::last;
+    last_id_ = nghttp2_session_get_last_proc_stream_id(raw());
+    nghttp2_submit_goaway(raw(), NGHTTP2_FLAG_NONE, last_id_, NGHTTP2_NO_ERROR, nullptr, 0);
+}
+
+void ServerSession::finish_if_over() {
+    if (stage_ == Stage::finished) return;
+    const bool done = !nghttp2_session_want_write(raw()) && streams_ == 0;
+    if (!nghttp2_session_want_read(raw()) && !nghttp2_session_want_write(raw()) && goaway_code_ != NGHTTP2_NO_ERROR)
+        return finish(Reason::protocol_error, CloseMode::linger);
+    if (done && stage_ == Stage::last)
+        return finish(closing_, closing_ == Reason::shed ? CloseMode::flush : CloseMode::linger);
+    if (done && (peer_left_ || read_ended_)) finish(Reason::peer_closed, CloseMode::flush);
+}
+
+void ServerSession::finish(Reason reason, CloseMode mode) {
+    stage_ = Stage::finished;
+    moment_us_ = EventLoop::now_us();
+    cut_streams();
+    host_.finish(reason, mode);
+}
+
+// --- nghttp2's callbacks ---
+
+struct ServerCallbacks {
+    static ServerSession& of(void* self) { return *static_cast<ServerSession*>(self); }
+    static Bytes text(const std::uint8_t* at, std::size_t size) { return {reinterpret_cast<const char*>(at), size}; }
+
+    static void add_receiving(nghttp2_session_callbacks* all) {
+        nghttp2_session_callbacks_set_on_begin_frame_callback(
+            all, [](auto*, const auto* frame, void* self) { return of(self).on_begin_frame(*frame); });
+        nghttp2_session_callbacks_set_on_begin_headers_callback(
+            all, [](auto*, const auto* frame, void* self) { return of(self).on_begin_headers(*frame); });
+        nghttp2_session_callbacks_set_on_header_callback(
+            all, [](auto*, const auto*, const std::uint8_t* name, std::size_t name_size, const std::uint8_t* value,
+                    std::size_t value_size, std::uint8_t,
+                    void* self) { return of(self).on_header(text(name, name_size), text(value, value_size)); });
+        // RFC 9113, 8.1.1: a request with a field that breaks the rules is malformed as a whole.
+        nghttp2_session_callbacks_set_on_invalid_header_callback(
+            all,
+            [](auto*, const auto*, const std::uint8_t*, std::size_t, const std::uint8_t*, std::size_t, std::uint8_t,
+               void*) -> int { return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; });
+        nghttp2_session_callbacks_set_on_data_chunk_recv_callback(
+            all, [](auto*, std::uint8_t, std::int32_t stream, const std::uint8_t* data, std::size_t size, void* self) {
+                return of(self).on_data(stream, text(data, size));
+            });
+        nghttp2_session_callbacks_set_on_frame_recv_callback(
+            all, [](auto*, const auto* frame, void* self) { return of(self).on_frame(*frame); });
+    }
+
+    static void add_sending(nghttp2_session_callbacks* all) {
+        nghttp2_session_callbacks_set_send_data_callback(all, [](auto*, nghttp2_frame* frame, const std::uint8_t* head,
+                                                                 std::size_t, nghttp2_data_source* source, void* self) {
+            constexpr std::size_t kHeadSize = 9;  // RFC 9113, 4.1; we pad nothing
+            return of(self).write_data(frame->hd, text(head, kHeadSize), *static_cast<ServerStream*>(source->ptr));
+        });
+        nghttp2_session_callbacks_set_on_frame_send_callback(
+            all, [](auto*, const auto* frame, void* self) { return of(self).on_frame_sent(*frame); });
+        nghttp2_session_callbacks_set_on_stream_close_callback(
+            all, [](auto*, std::int32_t stream, std::uint32_t code, void* self) {
+                return of(self).on_stream_closed(stream, code);
+            });
+    }
+};
+
+CallbacksPtr make_server_callbacks() {
+    nghttp2_session_callbacks* all = nullptr;
+    if (nghttp2_session_callbacks_new(&all) != 0) std::abort();  // out of memory at start
+    CallbacksPtr owned(all);
+    ServerCallbacks::add_receiving(all);
+    ServerCallbacks::add_sending(all);
+    return owned;
+}
+
+}  // namespace sluice::http2

@@ -1,0 +1,123 @@
+#pragma once
+// The server side of an HTTP/2 connection (RFC 9113) over nghttp2: many exchanges at once. Does no I/O.
+// Inside nghttp2's callbacks things are only submitted; on_write alone takes what is to be sent.
+// Created by Http2Module for a Connection, which owns it.
+//
+//   open --close_when_idle: GOAWAY(2^31-1), PING--> announced --ACK, or a second--> last --no stream left--> finished
+//     `------ a broken rule, a flood: GOAWAY(code), running streams are cut ------------------------------------^
+
+#include <vector>
+
+#include "core/net/timer_wheel.h"
+#include "protocols/http2/flood_guard.h"
+#include "protocols/http2/nghttp2_session.h"
+#include "protocols/http2/server_stream.h"
+#include "protocols/http2/session_memory.h"
+
+namespace sluice::http2 {
+
+class Http2Module;
+
+class ServerSession final : public Session, private ServerStream::Owner, private Timer {
+public:
+    ServerSession(Http2Module& module, SessionHost& host);
+    ~ServerSession() override;
+
+    void start() override;
+    Status on_read(Bytes bytes) override;
+    Status on_write(ByteQueue& out) override;
+    void on_read_end() override;
+    void on_timeout(Reason reason) override;
+    void on_writable() override {}
+    void close_when_idle(Reason reason) override;
+    bool idle() const override { return streams_ == 0 && !reading_head_ && stage_ == Stage::open; }
+    IdleRule idle_rule() const override;
+    std::size_t held_bytes() const override { return memory_.used() + held_ + queued_; }
+
+private:
+    friend struct ServerCallbacks;
+    enum class Stage : std::uint8_t { open, announced, last, finished };
+    static constexpr std::int64_t kSleepAfter = 5000;  // ms without a stream
+    static constexpr std::int64_t kAckTime = 1000;     // ms that the peer has to acknowledge the announcement
+    static constexpr std::size_t kCrumb = 256;         // bytes of DATA; less, when more waits, is a crumb
+    static constexpr std::uint32_t kStallCost = 50;    // crumbs that a stream is worth that was given up
+    static constexpr std::size_t kListExcess = 4;      // times max_header_list_size that end the session
+
+    // ServerStream::Owner
+    nghttp2_session* raw() override {
+        memory_.wake();
+        return nghttp2_.get();
+    }
+    SessionHost& host() override { return host_; }
+    HttpServices& services() override;
+    std::vector<nghttp2_nv>& scratch() override;
+    std::uint64_t moment_us() override { return moment_us_; }
+    bool has_memory() override { return held_bytes() < rules().max_session_memory; }
+    void on_queued(ServerStream& stream, std::ptrdiff_t bytes) override;
+    void on_held(std::ptrdiff_t bytes) override;
+    void on_output() override;
+
+    // nghttp2's callbacks; the int is what it is told.
+    int on_begin_frame(const nghttp2_frame_hd& frame);
+    int on_begin_headers(const nghttp2_frame& frame);
+    int on_header(Bytes name, Bytes value);
+    int on_data(std::int32_t stream_id, Bytes bytes);
+    int on_frame(const nghttp2_frame& frame);
+    int on_frame_sent(const nghttp2_frame& frame);
+    int on_stream_closed(std::int32_t stream_id, std::uint32_t error_code);
+    int write_data(const nghttp2_frame_hd& frame, Bytes head, ServerStream& stream);
+
+    int open_stream(std::int32_t id);
+    void let_go(ServerStream& stream, std::uint32_t error_code);
+    void cut_streams();
+    void end_headers(const nghttp2_frame& frame);
+    void end_data(const nghttp2_frame& frame);
+    ServerStream* find(std::int32_t id) const;
+    bool spend(Flood kind, std::uint32_t amount = 1);
+    void tell_error(int error, Bytes input);
+    void break_off(std::uint32_t code, Reason reason);
+    void pull(ByteQueue& out);
+    void serve_unsent();
+    void update_phase();
+    void send_last_goaway();
+    void finish_if_over();
+    void finish(Reason reason, CloseMode mode);
+    void watch();
+    void rest();
+    void on_timer(std::int64_t now_ms) override;
+    bool has_room() const;
+    const config::PoolSettings& rules() const { return host_.context()->pool; }
+    Http2Stats& stats() const;
+    std::int64_t now_ms() const;
+
+    Http2Module& module_;
+    SessionHost& host_;
+    SessionMemory memory_;
+    SessionPtr nghttp2_;
+    FloodGuard guard_;
+    IntrusiveList<ServerStream, StreamTag> open_;    // owned; each is deleted or recycled when it closes
+    IntrusiveList<ServerStream, UnsentTag> unsent_;  // those with bytes of an answer that wait, or that wait for room
+    ServerStream* reading_head_ = nullptr;           // whose header block is coming
+    ByteQueue* out_ = nullptr;                       // while on_write runs
+    ByteQueue rest_;                                 // written before on_write: what nghttp2 does not write itself
+    std::size_t streams_ = 0, queued_ = 0, held_ = 0;
+    std::int32_t last_id_ = 0;       // of the last GOAWAY; streams above it were never seen
+    std::uint32_t goaway_code_ = 0;  // that nghttp2 has sent
+    std::int64_t announced_ms_ = 0;
+    std::uint64_t moment_us_ = 0;
+    Reason closing_ = Reason::none;
+    Flood flood_ = Flood::rapid_reset;
+    Stage stage_ = Stage::open;
+    Phase phase_ = Phase::handshake;
+    bool heard_;             // the client is known to speak HTTP/2, or has begun to speak
+    bool ready_ = false;     // its SETTINGS came
+    bool active_ = false;    // something came since the timer was set
+    bool watching_ = false;  // the timer is armed
+    bool touched_ = false;   // a stream was opened since the phase was told
+    bool in_read_ = false, read_ended_ = false, peer_left_ = false, flooded_ = false, acknowledged_ = false;
+};
+
+// Made once, for all sessions.
+CallbacksPtr make_server_callbacks();
+
+}  // namespace sluice::http2

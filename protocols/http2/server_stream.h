@@ -1,0 +1,126 @@
+#pragma once
+// One HTTP/2 exchange: the request as frames bring it, the handler, and the answer that waits for its turn in the
+// session. Owned by its ServerSession until nghttp2 closes the stream, then recycled.
+//
+//   request:  head --END_HEADERS--> body --END_STREAM--> complete
+//   answer:   none --send_head--> body --last piece given--> complete; its bytes leave when windows and room allow
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/base/intrusive_list.h"
+#include "core/http/exchange.h"
+#include "core/http/services.h"
+#include "core/http/stream.h"
+#include "core/net/progress.h"
+#include "core/net/session.h"
+#include "protocols/http2/nghttp2_session.h"
+#include "protocols/http2/request_reader.h"
+
+namespace sluice::http2 {
+
+struct StreamTag;
+struct UnsentTag;
+
+class ServerStream final : public Stream, public ListNode<StreamTag>, public ListNode<UnsentTag> {
+public:
+    // The session, as its streams need it.
+    class Owner {
+    public:
+        virtual nghttp2_session* raw() = 0;
+        virtual SessionHost& host() = 0;
+        virtual HttpServices& services() = 0;
+        virtual std::vector<nghttp2_nv>& scratch() = 0;  // for the fields of one head
+        virtual std::uint64_t moment_us() = 0;           // when the read or write began that is going on
+        virtual bool has_memory() = 0;                   // the session holds less than it may
+        virtual void on_queued(ServerStream& stream, std::ptrdiff_t bytes) = 0;  // so much more, or less, of an answer
+        virtual void on_held(std::ptrdiff_t bytes) = 0;                          // the same of heap for heads
+        virtual void on_output() = 0;                                            // something was submitted
+
+    protected:
+        ~Owner() = default;
+    };
+
+    ServerStream() = default;
+    ~ServerStream() = default;
+
+    void open(Owner& owner, std::int32_t id);
+    std::int32_t id() const { return id_; }
+
+    // What nghttp2 delivers.
+    RequestReader& reader() { return reader_; }
+    bool in_trailers() const { return in_trailers_; }
+    void begin_trailers();
+    void finish_head(bool ends);  // routes the request, or refuses it
+    void take_data(Bytes bytes);
+    void end_request();
+
+    // What nghttp2 asks for.
+    ssize_t offer(std::size_t most, std::uint32_t& flags);  // its data source: how many bytes the next frame takes
+    void write_body(ByteQueue& out, std::size_t count);
+    // Both directions are over, or one side gave up; the session lets go of it next.
+    void close(std::uint32_t error_code);
+
+    // Answers for us, instead of a handler; gives up where an answer is on its way.
+    void refuse(Reason reason);
+    // After frames were sent: the handler goes on if it waits and there is room.
+    void on_room();
+    // Looks after its deadlines; false: the peer's window stayed shut for so long that it was given up.
+    bool check(std::int64_t now_ms);
+    // Nothing more can be sent for the lack of the peer's window. True the first time.
+    bool note_stall(std::int64_t now_ms);
+
+    bool request_complete() const { return request_complete_; }
+    bool waits_for_room() const { return waits_for_room_; }
+    std::size_t queued() const { return small_body_.size() - small_sent_ + body_->size(); }
+    std::size_t held_bytes() const { return reader_.held_bytes() + text_.capacity() + small_body_.capacity(); }
+
+private:
+    enum class Answer : std::uint8_t { none, body, complete };
+    // Bodies up to this size are kept in the stream itself: a chunk for each would be 16 KiB.
+    static constexpr std::size_t kSmallBody = 1024;
+
+    // Stream
+    void send_head(const ResponseHead& head, End end) override;
+    Egress send_body(Bytes bytes, End end) override;
+    Egress send_body(ByteQueue&& bytes, End end) override;
+    void send_trailers(const HeaderMap& trailers) override;
+    void reset(Error error) override;
+    void pause_ingress() override { paused_ = true; }
+    void resume_ingress() override;
+    ChunkPool& chunks() override { return owner_->host().chunks(); }
+    Exchange& exchange() override { return exchange_; }
+
+    void dispatch(bool ends);
+    void send_continue();
+    void consume(std::size_t count);
+    void submit_head(const ResponseHead& head, bool ends);
+    void submit_trailers();
+    Egress queued_more(std::size_t count, End end);
+    void end_answer();
+    void drop_queued();
+    void give_up(std::uint32_t error_code);
+    Progress::Sample sample(std::int64_t now_ms) const;
+    std::int64_t now_ms() const;
+    void charge_growth();
+
+    Owner* owner_ = nullptr;
+    std::int32_t id_ = 0;
+    RequestReader reader_;
+    std::unique_ptr<Handler> handler_;
+    Exchange exchange_;
+    std::unique_ptr<Progress> progress_;  // while a body is due
+    std::string text_;                    // of the answer's head, until it was sent
+    std::string small_body_;
+    std::optional<ByteQueue> body_;  // of the answer, after small_body_; there is one while the stream is open
+    HeaderMap trailers_;
+    std::size_t small_sent_ = 0, unconsumed_ = 0, charged_ = 0;
+    std::int64_t stalled_since_ms_ = 0;  // 0: does not stall
+    Answer answer_ = Answer::none;
+    bool in_trailers_ = false, request_complete_ = false, ignores_body_ = false, bodiless_ = false;
+    bool paused_ = false, deferred_ = false, waits_for_room_ = false, gave_up_ = false;
+};
+
+}  // namespace sluice::http2
