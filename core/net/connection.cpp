@@ -49,11 +49,10 @@ void Connection::start() {
 
 void Connection::on_ready() {
     if (dead_) return;
+    ready_ms_ = now_ms();
     session_ = context()->module->make_session(*this);
-    tell_session([this](Session& session) {
-        session.start();
-        if (draining()) session.close_when_idle(Reason::drain);
-    });
+    tell_session([](Session& session) { session.start(); });
+    if (draining()) close_when_idle(Reason::drain);
 }
 
 // Whatever the session writes meanwhile goes out as one.
@@ -195,8 +194,8 @@ void Connection::begin_close() {
 
 void Connection::close_when_idle(Reason reason) {
     if (dead_ || closing()) return;
-    if (!session_) return close(reason, CloseMode::abort);
     wish_ = reason;
+    if (!session_) return;  // in its handshake: somebody who is about to ask
     {
         const Turn turn(in_turn_);
         session_->close_when_idle(reason);
@@ -221,7 +220,7 @@ void Connection::end_if_idle() {
 
 // Somebody who has just connected is about to ask: a drain lets him, for a moment.
 bool Connection::is_newcomer() const {
-    return wish_ == Reason::drain && bytes_in_ == 0 && now_ms() < created_ms_ + kNewcomerTime;
+    return wish_ == Reason::drain && bytes_in_ == 0 && now_ms() < ready_ms_ + kNewcomerTime;
 }
 
 void Connection::end() {
@@ -268,7 +267,7 @@ std::int64_t Connection::phase_deadline() const {
     if (phase_ == Phase::header) return after(pool.headers_timeout);
     if (phase_ != Phase::idle) return kNever;  // body and write: Progress watches
     if (!session_->idle()) return kNever;      // a request waits until the peer has read earlier answers
-    if (wish_ == Reason::drain) return created_ms_ + kNewcomerTime;
+    if (wish_ == Reason::drain) return ready_ms_ + kNewcomerTime;
     return after(session_->idle_rule().timeout);
 }
 

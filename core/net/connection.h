@@ -120,7 +120,7 @@ private:
     std::unique_ptr<Progress> progress_;
     Ticket slot_;
     std::uint64_t id_;
-    std::int64_t created_ms_, active_ms_, phase_since_ms_, request_since_ms_ = 0;
+    std::int64_t created_ms_, active_ms_, phase_since_ms_, request_since_ms_ = 0, ready_ms_ = 0;
     std::int64_t progress_due_ms_ = kNever;
     std::uint64_t bytes_in_ = 0, bytes_out_ = 0;
     std::uint32_t requests_ = 0, discarded_ = 0;

@@ -28,9 +28,8 @@ constexpr std::uint32_t kUpdatesForData = 2;  // of the stream and of the connec
 
 bool FloodGuard::spend(Flood kind, std::int64_t now_ms, std::uint32_t amount) {
     const auto at = static_cast<std::size_t>(kind);
-    spent_[at] += amount;
-    if (spent_[at] <= kBudgets[at].burst) return true;
     refill(now_ms);
+    spent_[at] += amount;
     return spent_[at] <= kBudgets[at].burst;
 }
 
@@ -41,6 +40,7 @@ void FloodGuard::sent_data() {
 
 void FloodGuard::refill(std::int64_t now_ms) {
     const auto now_s = static_cast<std::uint32_t>(now_ms / 1000);
+    if (now_s == refilled_s_) return;
     const std::uint64_t elapsed = now_s - refilled_s_;
     refilled_s_ = now_s;
     for (std::size_t i = 0; i < kFloods; ++i)

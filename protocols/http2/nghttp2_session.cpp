@@ -10,8 +10,12 @@ OptionsPtr make_options() {
     if (nghttp2_option_new(&options) != 0) std::abort();  // out of memory at start
     nghttp2_option_set_no_auto_window_update(options, 1);
     nghttp2_option_set_no_closed_streams(options, 1);
+    // Frames of types that nobody knows are ignored (RFC 9113, 4.1), but we want to count them.
+    for (int type = 0x0a; type <= 0xff; ++type)
+        nghttp2_option_set_user_recv_extension_type(options, static_cast<std::uint8_t>(type));
+        // Ours are the budgets that count (FloodGuard): they end a session with the right code, and by name.
 #ifdef SLUICE_NGHTTP2_RESET_LIMIT
-    // Ours is the budget that counts (FloodGuard): it ends with the right code, and by name.
+    nghttp2_option_set_max_continuations(options, 200);  // it counts reads, where a frame comes in pieces
     nghttp2_option_set_stream_reset_rate_limit(options, 4000, 132);
 #endif
     return OptionsPtr(options);

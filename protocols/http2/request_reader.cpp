@@ -10,6 +10,8 @@ namespace sluice::http2 {
 void RequestReader::reset() {
     head_.headers.clear();
     head_.version = HttpVersion::http2;
+    head_.method = head_.path = head_.query = head_.host = {};
+    head_.has_body = false;
     head_.content_length.reset();
     trailers_.clear();
     method_.clear();
@@ -45,7 +47,7 @@ void RequestReader::add_trailer(Bytes name, Bytes value, std::size_t max_list) {
 }
 
 Reason RequestReader::finish(std::size_t max_list, bool has_body) {
-    if (list_size_ > max_list || fields_ > kMaxFields) return Reason::header_too_large;
+    if (!fits(max_list)) return Reason::header_too_large;
     if (!cookie_.empty()) head_.headers.add("cookie", cookie_);
     head_.method = method_;
     head_.has_body = has_body;

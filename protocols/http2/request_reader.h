@@ -15,7 +15,7 @@ public:
     static constexpr std::size_t kMaxFields = 100;
     static constexpr std::size_t kFieldOverhead = 32;  // RFC 9113, 6.5.2: what each field counts beside its text
 
-    RequestReader() = default;
+    RequestReader() { reset(); }
     RequestReader(const RequestReader&) = delete;
     RequestReader& operator=(const RequestReader&) = delete;
 
@@ -24,7 +24,8 @@ public:
     void add(Bytes name, Bytes value, std::size_t max_list);
     void add_trailer(Bytes name, Bytes value, std::size_t max_list);
     std::size_t list_size() const { return list_size_; }  // as the peer's MAX_HEADER_LIST_SIZE counts
-    void begin_trailers() { list_size_ = 0; }
+    bool fits(std::size_t max_list) const { return list_size_ <= max_list && fields_ <= kMaxFields; }
+    void begin_trailers() { list_size_ = fields_ = 0; }
 
     // The head is whole. none, or why the request is refused.
     Reason finish(std::size_t max_list, bool has_body);

@@ -15,6 +15,9 @@ namespace sluice::http2 {
 
 namespace {
 
+// A client that has changed its mind has found no fault.
+bool tells_error(std::uint32_t code) { return code != NGHTTP2_NO_ERROR && code != NGHTTP2_CANCEL; }
+
 constexpr std::uint8_t kDrainPing[8] = {'s', 'l', 'u', 'i', 'c', 'e', 'g', 'o'};
 constexpr Bytes kPlainAnswer =
     "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: 28\r\nconnection: close\r\n\r\n"
@@ -143,6 +146,7 @@ int ServerSession::on_begin_headers(const nghttp2_frame& frame) {
 
 // What is refused here was not looked at: the client may send it again (RFC 9113, 8.7).
 int ServerSession::open_stream(std::int32_t id) {
+    reading_head_ = nullptr;  // a malformed head before this one has not ended
     const bool too_late = stage_ == Stage::last && id > last_id_;
     if (too_late || !has_memory()) {
         nghttp2_submit_rst_stream(raw(), NGHTTP2_FLAG_NONE, id, NGHTTP2_REFUSED_STREAM);
@@ -187,7 +191,7 @@ int ServerSession::on_frame(const nghttp2_frame& frame) {
         case NGHTTP2_SETTINGS: ready_ = true; break;
         case NGHTTP2_RST_STREAM:
             ++stats().resets_received;
-            if (frame.rst_stream.error_code != NGHTTP2_CANCEL) stats().stream_errors.add(frame.rst_stream.error_code);
+            if (tells_error(frame.rst_stream.error_code)) stats().stream_errors.add(frame.rst_stream.error_code);
             break;
         case NGHTTP2_PING:
             if ((frame.hd.flags & NGHTTP2_FLAG_ACK) != 0 &&
@@ -208,7 +212,7 @@ void ServerSession::end_headers(const nghttp2_frame& frame) {
     if (!stream) return;
     const bool ends = (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
     if (stream->reader().list_size() > rules().max_header_list_size && !spend(Flood::header_list)) return;
-    if (stream->in_trailers()) stream->end_request();
+    if (stream->in_trailers()) stream->finish_trailers();
     else stream->finish_head(ends);
 }
 
@@ -222,8 +226,9 @@ void ServerSession::end_data(const nghttp2_frame& frame) {
 void ServerSession::on_read_end() {
     read_ended_ = true;
     open_.for_each([](ServerStream& stream) {
-        if (!stream.request_complete()) stream.refuse(Reason::peer_closed);
+        if (!stream.request_complete()) stream.cancel();
     });
+    if (!heard_) return finish(Reason::peer_closed, CloseMode::flush);
     host_.schedule_write();
 }
 
@@ -240,8 +245,8 @@ Status ServerSession::on_write(ByteQueue& out) {
     out_ = &out;
     if (streams_ > 0) moment_us_ = EventLoop::now_us();
     if (stage_ == Stage::announced && acknowledged_) send_last_goaway();
-    pull(out);
-    serve_unsent();
+    do pull(out);
+    while (serve_unsent() && has_room());
     out_ = nullptr;
     if (flooded_) tell_error(NGHTTP2_ERR_FLOODED, {});
     out.append(std::move(rest_));
@@ -262,13 +267,17 @@ void ServerSession::pull(ByteQueue& out) {
 }
 
 // After nghttp2 has sent what it could: who waits for room goes on, and who has room and bytes waits for a window.
-void ServerSession::serve_unsent() {
+// True if more is there to be sent.
+bool ServerSession::serve_unsent() {
     const bool room = has_room();
+    bool more = false;
     unsent_.for_each([&](ServerStream& stream) {
         if (room && stream.note_stall(now_ms())) ++stats().stalls;
-        stream.on_room();
+        if (room && read_ended_ && stream.queued() > 0) stream.cancel();  // its window cannot open any more
+        more |= stream.on_room();
         if (stream.queued() == 0 && !stream.waits_for_room()) static_cast<ListNode<UnsentTag>&>(stream).unlink();
     });
+    return more;
 }
 
 int ServerSession::write_data(const nghttp2_frame_hd& frame, Bytes head, ServerStream& stream) {
@@ -361,13 +370,17 @@ void ServerSession::update_phase() {
 }
 
 void ServerSession::watch() {
-    if (std::exchange(watching_, true)) return;
-    const std::int64_t delay = streams_ > 0 ? Progress::interval(rules()) : kSleepAfter;
-    host_.manager().worker().loop.timers().arm(*this, now_ms() + delay);
+    wake_in(streams_ > 0 ? Progress::interval(rules()) : kSleepAfter);
+    if (stage_ == Stage::announced) wake_in(announced_ms_ + kAckTime - now_ms());
+}
+
+void ServerSession::wake_in(std::int64_t delay_ms) {
+    const std::int64_t due = now_ms() + delay_ms;
+    if (due < due_ms_) host_.manager().worker().loop.timers().arm(*this, due_ms_ = due);
 }
 
 void ServerSession::on_timer(std::int64_t now) {
-    watching_ = false;
+    due_ms_ = kNever;
     if (stage_ == Stage::finished) return;
     if (idle()) return rest();
     open_.for_each([&](ServerStream& stream) {
@@ -395,14 +408,14 @@ void ServerSession::close_when_idle(Reason reason) {
         announced_ms_ = now_ms();
         nghttp2_submit_shutdown_notice(raw());
         nghttp2_submit_ping(raw(), NGHTTP2_FLAG_NONE, kDrainPing);
-        host_.manager().worker().loop.timers().arm(*this, announced_ms_ + kAckTime);
-        watching_ = true;
+        watch();
     }
     host_.schedule_write();
 }
 
 // Only from on_write: between naming the last stream and telling it no other may begin.
 void ServerSession::send_last_goaway() {
+    heard_ = true;  // or not: then it is told nevertheless
     stage_ = Stage::last;
     last_id_ = nghttp2_session_get_last_proc_stream_id(raw());
     nghttp2_submit_goaway(raw(), NGHTTP2_FLAG_NONE, last_id_, NGHTTP2_NO_ERROR, nullptr, 0);
@@ -445,6 +458,8 @@ struct ServerCallbacks {
             all,
             [](auto*, const auto*, const std::uint8_t*, std::size_t, const std::uint8_t*, std::size_t, std::uint8_t,
                void*) -> int { return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; });
+        nghttp2_session_callbacks_set_unpack_extension_callback(
+            all, [](auto*, void**, const auto*, void*) -> int { return NGHTTP2_ERR_CANCEL; });
         nghttp2_session_callbacks_set_on_data_chunk_recv_callback(
             all, [](auto*, std::uint8_t, std::int32_t stream, const std::uint8_t* data, std::size_t size, void* self) {
                 return of(self).on_data(stream, text(data, size));

@@ -37,7 +37,7 @@ public:
 private:
     friend struct ServerCallbacks;
     enum class Stage : std::uint8_t { open, announced, last, finished };
-    static constexpr std::int64_t kSleepAfter = 5000;  // ms without a stream
+    static constexpr std::int64_t kSleepAfter = 1000;  // ms without a stream
     static constexpr std::int64_t kAckTime = 1000;     // ms that the peer has to acknowledge the announcement
     static constexpr std::size_t kCrumb = 256;         // bytes of DATA; less, when more waits, is a crumb
     static constexpr std::uint32_t kStallCost = 50;    // crumbs that a stream is worth that was given up
@@ -77,12 +77,13 @@ private:
     void tell_error(int error, Bytes input);
     void break_off(std::uint32_t code, Reason reason);
     void pull(ByteQueue& out);
-    void serve_unsent();
+    bool serve_unsent();
     void update_phase();
     void send_last_goaway();
     void finish_if_over();
     void finish(Reason reason, CloseMode mode);
     void watch();
+    void wake_in(std::int64_t delay_ms);
     void rest();
     void on_timer(std::int64_t now_ms) override;
     bool has_room() const;
@@ -104,16 +105,16 @@ private:
     std::int32_t last_id_ = 0;       // of the last GOAWAY; streams above it were never seen
     std::uint32_t goaway_code_ = 0;  // that nghttp2 has sent
     std::int64_t announced_ms_ = 0;
+    std::int64_t due_ms_ = kNever;  // of the timer
     std::uint64_t moment_us_ = 0;
     Reason closing_ = Reason::none;
     Flood flood_ = Flood::rapid_reset;
     Stage stage_ = Stage::open;
     Phase phase_ = Phase::handshake;
-    bool heard_;             // the client is known to speak HTTP/2, or has begun to speak
-    bool ready_ = false;     // its SETTINGS came
-    bool active_ = false;    // something came since the timer was set
-    bool watching_ = false;  // the timer is armed
-    bool touched_ = false;   // a stream was opened since the phase was told
+    bool heard_;            // the client is known to speak HTTP/2, or has begun to speak
+    bool ready_ = false;    // its SETTINGS came
+    bool active_ = false;   // something came since the timer was set
+    bool touched_ = false;  // a stream was opened since the phase was told
     bool in_read_ = false, read_ended_ = false, peer_left_ = false, flooded_ = false, acknowledged_ = false;
 };
 

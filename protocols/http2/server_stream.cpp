@@ -126,6 +126,12 @@ void ServerStream::begin_trailers() {
     reader_.begin_trailers();
 }
 
+void ServerStream::finish_trailers() {
+    charge_growth();
+    if (!reader_.fits(exchange_.config->pool.max_header_list_size)) refuse(Reason::header_too_large);
+    end_request();
+}
+
 void ServerStream::end_request() {
     if (std::exchange(request_complete_, true)) return;
     progress_.reset();
@@ -137,9 +143,9 @@ void ServerStream::end_request() {
 // --- the answer ---
 
 void ServerStream::refuse(Reason reason) {
-    if (answer_ != Answer::none) return give_up(NGHTTP2_CANCEL);
-    handler_.reset();
     const int status = status_of(reason);
+    if (answer_ != Answer::none || status == 0) return give_up(NGHTTP2_CANCEL);
+    handler_.reset();
     const std::string body = refusal_body(status);
     ResponseHead head{.status = status, .content_length = body.size(), .headers = {{"content-type", "text/plain"}}};
     if (status == 503) head.headers.add("retry-after", kRetryAfter);
@@ -198,7 +204,9 @@ Egress ServerStream::queued_more(std::size_t count, End end) {
     if (end == End::yes) end_answer();
     if (std::exchange(deferred_, false)) nghttp2_session_resume_data(owner_->raw(), id_);
     owner_->on_output();
-    waits_for_room_ = answer_ == Answer::body && (queued() >= Transport::kHighWater || !owner_->has_memory());
+    // Who was told to wait goes on when he is called, not when a piece that was still on its way finds room.
+    const bool full = waits_for_room_ || queued() >= Transport::kHighWater || !owner_->has_memory();
+    waits_for_room_ = answer_ == Answer::body && full;
     return waits_for_room_ ? Egress::full : Egress::open;
 }
 
@@ -255,10 +263,11 @@ void ServerStream::write_body(ByteQueue& out, std::size_t count) {
     owner_->on_queued(*this, -static_cast<std::ptrdiff_t>(count));
 }
 
-void ServerStream::on_room() {
-    if (!waits_for_room_ || queued() > Transport::kLowWater || !owner_->has_memory()) return;
+bool ServerStream::on_room() {
+    if (!waits_for_room_ || queued() > Transport::kLowWater || !owner_->has_memory()) return false;
     waits_for_room_ = false;
     handler_->on_egress_resumed();
+    return true;
 }
 
 void ServerStream::reset(Error) {
@@ -272,7 +281,7 @@ void ServerStream::give_up(std::uint32_t error_code) {
     exchange_.outcome.dropped = true;
     ignores_body_ = true;
     waits_for_room_ = false;
-    drop_queued();
+    // What is queued goes with the stream: the head of a frame of it may wait for room, and its bytes must follow.
     nghttp2_submit_rst_stream(owner_->raw(), NGHTTP2_FLAG_NONE, id_, error_code);
     owner_->on_output();
 }

@@ -55,6 +55,7 @@ public:
     void begin_trailers();
     void finish_head(bool ends);  // routes the request, or refuses it
     void take_data(Bytes bytes);
+    void finish_trailers();
     void end_request();
 
     // What nghttp2 asks for.
@@ -65,8 +66,9 @@ public:
 
     // Answers for us, instead of a handler; gives up where an answer is on its way.
     void refuse(Reason reason);
+    void cancel() { give_up(NGHTTP2_CANCEL); }
     // After frames were sent: the handler goes on if it waits and there is room.
-    void on_room();
+    bool on_room();  // true if it did
     // Looks after its deadlines; false: the peer's window stayed shut for so long that it was given up.
     bool check(std::int64_t now_ms);
     // Nothing more can be sent for the lack of the peer's window. True the first time.

@@ -57,7 +57,7 @@ def shown(sluice, **options):
 
 
 def wait_shown(sluice, pair, timeout=WITHIN):
-    wait_until(lambda: shown(sluice) == pair.fingerprint, timeout, what=f"{pair.certificate} shown: {sluice.log[-2000:]}")
+    wait_until(lambda: shown(sluice) == pair.fingerprint, timeout, what=f"{pair.certificate}: {sluice.log[-2000:]}")
 
 
 @pytest.fixture

@@ -213,7 +213,7 @@ def watched(sluice, seconds, act):
 def test_costs_others_nothing(start, flood):
     """One flooder after the other, each until it is stopped, then silence: the daemon's share stays that of before."""
     sluice = start(configs.config(configs.http2(max_requests_per_connection=0, request_timeout="1h")))
-    seconds = scaled(1.5, 10)
+    seconds = scaled(1, 10)
     alone_p99, alone_share = watched(sluice, seconds, lambda _: None)
     sessions = []
 
@@ -234,7 +234,7 @@ def test_costs_others_nothing(start, flood):
 def test_flooders_that_come_again(start):
     """Each connection has its budget; a client that comes again and again must still leave room for others."""
     sluice = start(configs.config(configs.http2(max_requests_per_connection=0)))
-    seconds = scaled(1.5, 10)
+    seconds = scaled(1, 10)
 
     def attack(seconds):
         ending = time.monotonic() + seconds

@@ -159,7 +159,8 @@ REFUSED = {
     "http2_key_for_http": ({"max_concurrent_streams": 5}, {}, "http2"),
     "http2_key_for_https": ({"session_idle_timeout": "5s"}, {"protocol": "https", "tls": configs.SELF_SIGNED}, "http2"),
     "on_pool_change_for_http": ({}, {"on_pool_change": "restart"}, "on_pool_change"),
-    "allow_http1_for_https": ({}, {"protocol": "https", "tls": configs.SELF_SIGNED, "allow_http1": True}, "allow_http1"),
+    "allow_http1_for_https": ({}, {"protocol": "https", "tls": configs.SELF_SIGNED, "allow_http1": True},
+                              "allow_http1"),
     "https_without_tls": ({}, {"protocol": "https"}, "tls"),
     "http_with_tls": ({}, {"tls": configs.SELF_SIGNED}, "https"),
     "versions": ({}, {"protocol": "https", "tls": {**configs.SELF_SIGNED, "min_version": "1.3", "max_version": "1.2"}},
@@ -204,7 +205,7 @@ def test_restarts_under_h2load(start, needs):
     """h2load gives up what it has not sent when it gets a GOAWAY, so the daemon's own books decide."""
     needs("h2load")
     sluice = start(of(max_concurrent_streams=100, drain_timeout="20s", max_requests_per_connection=0))
-    for _ in range(scaled(3, 10)):
+    for _ in range(scaled(2, 10)):
         with H2load(sluice.url() + "/", connections=50, streams=32, seconds=scaled(1, 3)) as load:
             wait_until(lambda: sluice.pool()["requests_per_second"] > 0)
             sluice.ctl("restart", "web", check=True)

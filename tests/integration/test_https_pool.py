@@ -26,7 +26,7 @@ def over_tls(case, *short):
 
 TestKeepAliveTimeout = over_tls(cases.TestKeepAliveTimeout, "test_live")
 TestHeadersTimeout = over_tls(cases.TestHeadersTimeout, "test_silent_from_the_start")
-TestRequestTimeout = over_tls(cases.TestRequestTimeout, "test_live")
+TestRequestTimeout = over_tls(cases.TestRequestTimeout)
 TestWriteTimeout = over_tls(cases.TestWriteTimeout, "test_live")
 TestMinDataRate = over_tls(cases.TestMinDataRate, "test_slow_reader")
 TestMaxRequests = over_tls(cases.TestMaxRequests, "test_zero_is_no_limit")

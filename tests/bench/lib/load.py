@@ -21,7 +21,7 @@ from .server import end_with_parent, on_core
 
 HERE = pathlib.Path(__file__).parent
 WARM_UP_SECONDS = 1
-SETTLE_SECONDS = 2          # before the memory of idle connections is read
+SETTLE_SECONDS = 2          # before the memory of idle connections is read, if the scenario names no other time
 SPARE_SECONDS = 30          # how much longer than asked a generator may take
 MOST_FAILED = 1 / 1000
 SPARE_FILES = 100
@@ -122,16 +122,17 @@ def idle_connections(server, scenario, core, count):
 def idle(server, scenario, core, seconds):
     """Memory is read twice, with few and with many connections: what the server needs for itself cancels out."""
     count = int(scenario.options["connections"])
+    settle = float(scenario.options.get("settle_seconds", SETTLE_SECONDS))
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if hard < count + SPARE_FILES:
         raise Unfit(f"a process may open only {hard} files")
     with idle_connections(server, scenario, core, SPARE_FILES):
         pass
-    time.sleep(SETTLE_SECONDS)
+    time.sleep(settle)
     rss, cpu = server.memory_kib("VmRSS"), server.cpu_seconds()
     with idle_connections(server, scenario, core, count) as lost:
         cpu = server.cpu_seconds() - cpu
-        time.sleep(SETTLE_SECONDS)
+        time.sleep(settle)
         held = server.memory_kib("VmRSS")
         gone = lost()
     if gone:

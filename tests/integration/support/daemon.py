@@ -153,7 +153,7 @@ class Sluice:
         return answer
 
     def changes(self, answer):
-        """What a reload that answered this has changed, also when the watcher was quicker and it found nothing to do."""
+        """What a reload with this answer has changed, also when the watcher was quicker and it found nothing to do."""
         return {change["key"]: change for change in answer["changes"] or self.status()["last_reload"]["changes"]}
 
     # Looking

@@ -125,5 +125,6 @@ class Streams:
         if stream.reset == Code.REFUSED_STREAM or stream.number > last:
             return "refused"
         if stream.done or ended:
-            return f"stream {stream.number} of {last}: {stream.status}, {len(stream.body)} bytes, {stream.reset}, {ended}"
+            got = f"{stream.status}, {len(stream.body)} bytes, reset {stream.reset}"
+            return f"stream {stream.number} of {last}: {got}; {ended}"
         return None

@@ -19,6 +19,7 @@ struct Row {
     int budget;
     std::string before;                   // after the preface and SETTINGS
     std::function<std::string(int)> nth;  // what costs one, from 0
+    bool each_read = false;               // it costs only where each comes in a read of its own
 };
 
 std::int32_t odd(int n) { return 2 * n + 1; }
@@ -46,7 +47,6 @@ std::vector<Row> rows() {
         {Flood::rapid_reset, 1000, "",
          [=](int n) { return frame(NGHTTP2_HEADERS, kWholeRequest, odd(n), literals(malformed)); }},
         {Flood::settings, 99, "", [](int) { return settings(); }},  // the first has come
-        {Flood::settings, 99, "", [](int) { return frame(NGHTTP2_SETTINGS, NGHTTP2_FLAG_ACK, 0); }},
         {Flood::ping, 500, "", [](int) { return frame(NGHTTP2_PING, 0, 0, "12345678"); }},
         {Flood::ping, 500, "", [](int) { return frame(NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, "12345678"); }},
         {Flood::priority, 1000, "", [](int n) { return frame(NGHTTP2_PRIORITY, 0, odd(n), std::string(5, '\0')); }},
@@ -55,7 +55,7 @@ std::vector<Row> rows() {
         {Flood::empty_data, 100, upload(1),
          [](int) { return frame(NGHTTP2_DATA, NGHTTP2_FLAG_PADDED, 1, std::string("\2ab", 3)); }},
         {Flood::window_update, 1000, "", [](int) { return window_update(0, 1); }},
-        {Flood::tiny_window, 500, no_window + raw_get(1, "/big"), [](int) { return window_update(1, 1); }},
+        {Flood::tiny_window, 500, no_window + raw_get(1, "/big"), [](int) { return window_update(1, 1); }, true},
         {Flood::header_list, 20, "", [](int n) { return list_of(odd(n), 1500); }},
     };
 }
@@ -73,7 +73,7 @@ TEST_CASE("each flood is ended above its budget, and not below", "[http2][flood]
     talk.host.output.clear();
     std::string flood;
     for (int n = 0; n < row.budget; ++n) {
-        if (one_read) flood += row.nth(n);
+        if (one_read && !row.each_read) flood += row.nth(n);
         else talk.host.feed(row.nth(n));
     }
     talk.host.feed(flood);
@@ -94,6 +94,7 @@ TEST_CASE("a flood of one read is ended within it", "[http2][flood]") {
     const auto all = rows();
     const auto at = GENERATE_COPY(range(std::size_t{0}, all.size()));
     const Row& row = all[at];
+    if (row.each_read) return;
     CAPTURE(at, to_string(row.kind));
     Talk talk(small_lists());
     std::string flood = hello() + row.before;
@@ -107,9 +108,9 @@ TEST_CASE("a flood of one read is ended within it", "[http2][flood]") {
 TEST_CASE("a header block may have eight CONTINUATION frames", "[http2][flood][fragments]") {
     const std::string block = literals(request_fields("/"));
     const auto split = [&](int frames) {
-        std::string all = frame(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_STREAM, 1, block);
-        for (int n = 1; n <= frames; ++n) all += frame(NGHTTP2_CONTINUATION, n == frames ? kHeadersEnd : 0, 1);
-        return all;
+        std::string all = frame(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_STREAM, 1, block.substr(0, 4));
+        for (int n = 1; n < frames; ++n) all += frame(NGHTTP2_CONTINUATION, 0, 1, block.substr(4 * n, 4));
+        return all + frame(NGHTTP2_CONTINUATION, kHeadersEnd, 1, block.substr(4 * frames));
     };
     for (const std::size_t fragment : kFragmentSizes) {
         CAPTURE(fragment);

@@ -30,6 +30,7 @@ std::size_t read_slowly(Talk& talk, std::size_t step) {
 TEST_CASE("large bodies go both ways through small windows", "[http2][flow]") {
     const auto fragment = GENERATE(std::size_t{1000}, 16'384, kWhole);
     const auto window = GENERATE(std::uint64_t{16'384}, 65'536);
+    CAPTURE(fragment, window);
     const std::string body = letters(kBigBody);
     config::PoolSettings pool;
     pool.initial_window_size = window;
@@ -37,8 +38,9 @@ TEST_CASE("large bodies go both ways through small windows", "[http2][flow]") {
     const std::int32_t one = talk.client.post("/echo", body);
     const std::int32_t two = talk.client.post("/echo", body, {{"content-length", std::to_string(body.size())}});
     talk.exchange(fragment);
-    CHECK(talk.client.answer(one).body == body);
-    CHECK(talk.client.answer(two).body == body);
+    CHECK((talk.client.answer(one).body == body));  // not to be printed
+    CHECK(talk.client.answer(two).body.size() == body.size());
+    CHECK((talk.client.answer(two).body == body));
     CHECK(talk.client.answer(one).closed == std::uint32_t{NGHTTP2_NO_ERROR});
     CHECK(talk.client.answer(two).field("content-length") == std::to_string(body.size()));
     CHECK(talk.host.session().idle());
@@ -63,7 +65,7 @@ TEST_CASE("a window that stays shut stalls its own stream alone", "[http2][flow]
     CHECK(talk.client.answer(slow).body.size() == 65'535 - 5);  // the connection's window, less the hello
     talk.client.open_window(0, kMuch);
     talk.exchange();
-    CHECK(talk.client.answer(slow).plain() == ok(std::string(kBigBody, 'b')));
+    CHECK((talk.client.answer(slow).plain() == ok(std::string(kBigBody, 'b'))));
     CHECK(talk.client.answer(slow).ended);
 }
 
@@ -86,7 +88,7 @@ TEST_CASE("an upload that is paused holds up no other", "[http2][flow]") {
     CHECK(talk.held().body.size() == 65'536);
     talk.stream().resume_ingress();
     talk.run();
-    CHECK(talk.held().body == "first" + letters(200'000));
+    CHECK((talk.held().body == "first" + letters(200'000)));
     CHECK(talk.held().events == Events{"body", "complete"});
     talk.answer_held();
     CHECK(talk.client.answer(paused).plain() == ok("hello"));
@@ -131,13 +133,14 @@ TEST_CASE("an echo to a slow reader stops taking, and loses nothing", "[http2][f
     talk.host.feed(talk.client.take(), 10'000);
     const std::size_t most = read_slowly(talk, 7'000);
     CHECK(most < 6 * Transport::kHighWater);
-    CHECK(talk.client.answer(id).body == body);
+    CHECK((talk.client.answer(id).body == body));
     CHECK(talk.client.answer(id).ended);
 }
 
 TEST_CASE("a stream that is given up while its frame waits for room goes in peace", "[http2][flow]") {
     const auto by_client = GENERATE(false, true);
-    Talk talk;
+    Talk talk({}, {.window = kMuch});
+    talk.client.open_window(0, kMuch);
     const std::int32_t id = talk.client.get("/hold");
     const std::int32_t other = talk.client.get("/hold");
     talk.exchange();
@@ -153,7 +156,7 @@ TEST_CASE("a stream that is given up while its frame waits for room goes in peac
         CHECK(talk.host.run_scheduled());
     }
     read_slowly(talk, 10'000);
-    CHECK(talk.client.answer(id).body == letters(300'000).substr(0, talk.client.answer(id).body.size()));
+    CHECK(letters(300'000).starts_with(talk.client.answer(id).body));
     CHECK_FALSE(talk.client.answer(id).ended);
     CHECK(talk.client.answer(id).closed.has_value());
     CHECK(talk.held().stream == nullptr);
@@ -186,7 +189,7 @@ TEST_CASE("a handler that found the windows shut is told when there is room", "[
     CHECK(talk.held().events == Events{"complete", "resumed"});
     stream.send_body(Bytes(), End::yes);
     talk.run();
-    CHECK(talk.client.answer(id).body == "little" + letters(Transport::kHighWater));
+    CHECK((talk.client.answer(id).body == "little" + letters(Transport::kHighWater)));
     CHECK(talk.client.answer(id).ended);
 }
 

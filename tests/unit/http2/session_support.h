@@ -82,6 +82,12 @@ struct Talk {
         return std::to_string(number_at(all.back().payload, 0, 4)) + ", " +
                nghttp2_http2_strerror(number_at(all.back().payload, 4, 4));
     }
+    // The raw client acknowledges what announces a drain. (nghttp2's does not where it has no stream.)
+    void raw_ack() {
+        const auto pings = frames_of_type(host.output, NGHTTP2_PING);
+        REQUIRE_FALSE(pings.empty());
+        host.feed(frame(NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, pings.front().payload));
+    }
     // Only those that stand in the raw output.
     std::size_t raw_frames(int type) const { return frames_of_type(host.output, type).size(); }
 
