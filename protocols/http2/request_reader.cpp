@@ -47,10 +47,10 @@ void RequestReader::add_trailer(Bytes name, Bytes value, std::size_t max_list) {
 }
 
 Reason RequestReader::finish(std::size_t max_list, bool has_body) {
-    if (!fits(max_list)) return Reason::header_too_large;
-    if (!cookie_.empty()) head_.headers.add("cookie", cookie_);
     head_.method = method_;
     head_.has_body = has_body;
+    if (!fits(max_list)) return Reason::header_too_large;
+    if (!cookie_.empty()) head_.headers.add("cookie", cookie_);
     if (method_ == "CONNECT") return Reason::not_implemented;
     const std::string_view length = head_.headers.get("content-length");
     if (std::uint64_t bytes = 0; !length.empty()) {

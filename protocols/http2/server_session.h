@@ -108,7 +108,7 @@ private:
     std::int64_t due_ms_ = kNever;  // of the timer
     std::uint64_t moment_us_ = 0;
     Reason closing_ = Reason::none;
-    Flood flood_ = Flood::rapid_reset;
+    Flood flood_ = Flood::ping;  // nghttp2 itself minds only acknowledgements that nobody takes
     Stage stage_ = Stage::open;
     Phase phase_ = Phase::handshake;
     bool heard_;            // the client is known to speak HTTP/2, or has begun to speak
