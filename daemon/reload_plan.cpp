@@ -60,22 +60,24 @@ RunningState RunningState::of(Worker& worker, std::shared_ptr<const config::Conf
     return state;
 }
 
-Ref<const ListenerContext> make_context(const config::ListenerConfig& wanted, const config::PoolSettings& pool,
-                                        const Modules& modules, Ref<const TlsContext> tls) {
+Ref<ListenerContext> make_context(const config::ListenerConfig& wanted, const config::PoolSettings& pool,
+                                  const Modules& modules, Ref<const TlsContext> tls) {
     auto* context = new ListenerContext;
     context->name = wanted.name;
     context->protocol = wanted.protocol;
     context->pool = pool;
     context->module = &modules.of(wanted.protocol);
     context->tls = std::move(tls);
+    context->allow_http1 = wanted.allow_http1;
     context->router = std::make_shared<const Router>(wanted.routes);
-    return Ref<const ListenerContext>(context);
+    return Ref<ListenerContext>(context);
 }
 
 config::Checked<ReloadPlan> ReloadPlan::prepare(RunningState running, config::Loaded to, const std::string& file,
                                                 const Modules& modules, SocketSource& sockets,
                                                 const config::SettingsTable& table) {
     ReloadPlan plan;
+    plan.table_ = &table;
     const auto patience = running.config ? ConfiguredTls::Patience::half_replaced : ConfiguredTls::Patience::none;
     Work work{std::move(running), file, modules, sockets, table, ConfiguredTls(file, patience), {}};
     if (work.running.config) plan.changes_ = config::diff(*work.running.config, to.config, table);
@@ -119,8 +121,8 @@ void ReloadPlan::plan_listener(const config::ListenerConfig& wanted, std::size_t
     steps_.push_back(std::move(step));
 }
 
-Ref<const ListenerContext> ReloadPlan::plan_context(const config::ListenerConfig& wanted, std::size_t index,
-                                                    const RunningState::Running* now, Step& step, Work& work) {
+Ref<ListenerContext> ReloadPlan::plan_context(const config::ListenerConfig& wanted, std::size_t index,
+                                              const RunningState::Running* now, Step& step, Work& work) {
     const config::ListenerConfig* before = now ? find_listener(work.running.config.get(), wanted.name) : nullptr;
     auto tls =
         work.tls.load(wanted, index, work.modules.of(wanted.protocol).alpn(wanted), now ? now->tls.memory : nullptr);
@@ -198,17 +200,24 @@ void ReloadPlan::commit(Worker& worker, Listener::Owner& owner) noexcept {
     for (Step& step : steps_) {
         if (!step.exists && take_back(worker, step)) continue;
         if (!step.exists) {
-            worker.listeners.push_back(std::make_unique<Listener>(
-                worker, std::move(step.context), std::move(step.socket), Listener::Role::service, owner));
+            worker.listeners.push_back(std::make_unique<Listener>(worker, step.context, std::move(step.socket),
+                                                                  Listener::Role::service, owner));
             continue;
         }
         Listener& listener = *worker.find(step.name);
-        if (step.context)
-            step.restart ? listener.restart(std::move(step.context)) : listener.update(std::move(step.context));
+        if (step.context && !step.restart) keep_running_pool(step, listener);
+        if (step.context) step.restart ? listener.restart(step.context) : listener.update(step.context);
         if (step.socket && listener.socket() >= 0)
             listener.rebind(std::move(step.socket));  // not if it was drained meanwhile
     }
     retire(worker);
+}
+
+// It may have been restarted by hand since prepare() looked at it.
+void ReloadPlan::keep_running_pool(Step& step, Listener& listener) const {
+    const config::ListenerConfig& wanted = *find_listener(config_.get(), step.name);
+    const config::PoolSettings& running = listener.pool().context()->pool;
+    step.context->pool = config::effective_pool(running, wanted.pool, wanted.protocol, *table_);
 }
 
 // A listener that was removed and still drains comes back under its name, with its counters.
@@ -216,7 +225,7 @@ bool ReloadPlan::take_back(Worker& worker, Step& step) {
     const auto found = std::find_if(worker.retiring.begin(), worker.retiring.end(),
                                     [&](const auto& l) { return l->name() == step.name; });
     if (found == worker.retiring.end()) return false;
-    (*found)->restart(std::move(step.context));
+    (*found)->restart(step.context);
     (*found)->rebind(std::move(step.socket));
     worker.listeners.push_back(std::move(*found));
     worker.retiring.erase(found);

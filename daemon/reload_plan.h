@@ -60,7 +60,7 @@ public:
 
 private:
     struct Step {
-        Ref<const ListenerContext> context;  // null: stays as it is
+        Ref<ListenerContext> context;  // null: stays as it is
         std::string name;
         Fd socket;             // set: listens there from now on
         bool exists = false;   // else it is new
@@ -80,13 +80,15 @@ private:
 
     void plan_listener(const config::ListenerConfig& wanted, std::size_t index, Work& work);
     // What it will run with; also decides whether it restarts.
-    Ref<const ListenerContext> plan_context(const config::ListenerConfig& wanted, std::size_t index,
-                                            const RunningState::Running* now, Step& step, Work& work);
+    Ref<ListenerContext> plan_context(const config::ListenerConfig& wanted, std::size_t index,
+                                      const RunningState::Running* now, Step& step, Work& work);
     void plan_admin(const config::AdminConfig& wanted, Work& work);
     Result<Fd> take_socket(const config::ListenerConfig& wanted, Work& work);
     bool take_back(Worker& worker, Step& step);
+    void keep_running_pool(Step& step, Listener& listener) const;
     void retire(Worker& worker);
 
+    const config::SettingsTable* table_ = nullptr;
     std::shared_ptr<const config::Config> config_;
     config::Diagnostics warnings_;
     std::vector<config::Change> changes_;
@@ -106,7 +108,7 @@ config::Diagnostic cannot_listen(const config::BindAddress& bind, config::Positi
 config::Diagnostics system_problems(const config::Config& config, const std::string& file);
 
 // What a listener runs with: the configured settings, except that `pool` and `tls` are what is in force.
-Ref<const ListenerContext> make_context(const config::ListenerConfig& wanted, const config::PoolSettings& pool,
-                                        const Modules& modules, Ref<const TlsContext> tls);
+Ref<ListenerContext> make_context(const config::ListenerConfig& wanted, const config::PoolSettings& pool,
+                                  const Modules& modules, Ref<const TlsContext> tls);
 
 }  // namespace sluice

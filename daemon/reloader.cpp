@@ -1,5 +1,6 @@
 #include "daemon/reloader.h"
 
+#include <algorithm>
 #include <chrono>
 #include <thread>
 #include <utility>
@@ -138,6 +139,9 @@ void Reloader::plan(std::string yaml, std::string file_name, Done done) {
             if (!loaded) return;
             if (!admin_socket.empty()) loaded->config.admin.socket = admin_socket;
             outcome->warnings = texts_of(loaded->warnings);
+            const auto& listeners = loaded->config.listeners;
+            if (std::any_of(listeners.begin(), listeners.end(), [](const auto& listener) { return listener.tls; }))
+                outcome->warnings.push_back("a plan reads no certificates: whether they are good, the reload tells");
             outcome->changes = config::diff(*running, loaded->config, table);
         },
         [this, outcome, done = std::move(done)] {

@@ -23,9 +23,10 @@ namespace fs = std::filesystem;
 constexpr std::uint32_t kWayEvents = IN_MOVED_TO | IN_CREATE | IN_MOVE_SELF | IN_DELETE_SELF;
 constexpr std::uint32_t kFileEvents = kWayEvents | IN_MODIFY | IN_CLOSE_WRITE | IN_DELETE;
 
-bool is_symlink(const std::string& path) {
-    std::error_code none;
-    return fs::is_symlink(path, none);
+// Of either kind: its content was there before it.
+bool is_link(const std::string& path) {
+    struct stat info;
+    return lstat(path.c_str(), &info) == 0 && (S_ISLNK(info.st_mode) || info.st_nlink > 1);
 }
 
 constexpr int kMaxLinks = 40;  // as the kernel's own limit
@@ -152,7 +153,7 @@ bool Watcher::Way::take(std::uint32_t mask, int watch, const std::string& name) 
     if (last_name == std::pair(watch, name)) {
         if ((mask & IN_MODIFY) != 0) being_written = true;
         if ((mask & (IN_CLOSE_WRITE | IN_MOVED_TO | IN_DELETE)) != 0) being_written = false;
-        return (mask & (IN_CLOSE_WRITE | IN_MOVED_TO)) != 0 || ((mask & IN_CREATE) != 0 && is_symlink(end));
+        return (mask & (IN_CLOSE_WRITE | IN_MOVED_TO)) != 0 || ((mask & IN_CREATE) != 0 && is_link(end));
     }
     return (mask & (IN_MOVED_TO | IN_CREATE)) != 0;
 }

@@ -2,6 +2,7 @@
 // A counted reference for immutable snapshots that requests keep alive while they use them.
 // Not thread-safe by design: a snapshot belongs to one loop. It is freed with its last reference.
 
+#include <concepts>
 #include <cstdint>
 #include <utility>
 
@@ -25,6 +26,8 @@ public:
     Ref() = default;
     explicit Ref(T* object) : object_(object) { hold(); }
     Ref(const Ref& other) : object_(other.object_) { hold(); }
+    template <class U>
+    requires std::convertible_to<U*, T*> Ref(const Ref<U>& other) : object_(other.get()) { hold(); }
     Ref(Ref&& other) noexcept : object_(std::exchange(other.object_, nullptr)) {}
     Ref& operator=(Ref other) noexcept {
         std::swap(object_, other.object_);

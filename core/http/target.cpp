@@ -110,6 +110,8 @@ Result<std::string_view> normalise_host(char* authority, std::size_t size) {
                           inside.back() == ']';
         return good ? Result<std::string_view>(host) : fail(Errc::protocol);
     }
+    // RFC 9110, 4.2.1: a port alone is no host.
+    if (host.empty() && size > 0) return fail(Errc::protocol);
     if (!std::all_of(host.begin(), host.end(), host_character)) return fail(Errc::protocol);
     if (!host.empty() && host.back() == '.') host.remove_suffix(1);
     return host;

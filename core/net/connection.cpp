@@ -195,7 +195,7 @@ void Connection::begin_close() {
 void Connection::close_when_idle(Reason reason) {
     if (dead_ || closing()) return;
     wish_ = reason;
-    if (!session_) return;  // in its handshake: somebody who is about to ask
+    if (!session_) return rearm();  // in its handshake: somebody who is about to ask
     {
         const Turn turn(in_turn_);
         session_->close_when_idle(reason);
@@ -263,6 +263,8 @@ std::int64_t Connection::phase_deadline() const {
         return lingers ? phase_since_ms_ + kLingerTime : kNever;
     }
     if (in_refusal_lane()) return created_ms_ + kRefusalTime;
+    if (phase_ == Phase::handshake && wish_ == Reason::drain && !transport_->heard())
+        return created_ms_ + kNewcomerTime;
     if (phase_ == Phase::handshake) return after(pool.handshake_timeout);
     if (phase_ == Phase::header) return after(pool.headers_timeout);
     if (phase_ != Phase::idle) return kNever;  // body and write: Progress watches
@@ -280,9 +282,13 @@ void Connection::on_timer(std::int64_t now_ms) {
 void Connection::phase_timed_out() {
     switch (phase_) {
         case Phase::drain: return end();
-        case Phase::handshake: return close(Reason::handshake_timeout, CloseMode::abort);
+        case Phase::handshake:
+            return close(wish_ != Reason::none ? wish_ : Reason::handshake_timeout, CloseMode::abort);
         case Phase::idle:
-            if (transport_->pending_bytes() > 0) return enter(Phase::idle);  // its last answer is still on its way
+            if (transport_->pending_bytes() > 0) {  // its last answer is still on its way
+                start_progress();
+                return enter(Phase::idle);
+            }
             if (wish_ != Reason::none) return close_when_idle(wish_);
             return close_when_idle(session_->idle_rule().reason);
         default: break;

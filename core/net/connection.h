@@ -53,6 +53,7 @@ public:
     std::string_view alpn() const override { return transport_->alpn(); }
     std::optional<TlsInfo> tls_info() const { return transport_->tls_info(); }
     Phase phase() const { return phase_; }
+    std::size_t exchanges() const { return session_ ? session_->exchanges() : 0; }
     // Between two requests. One that has not asked yet is no idle one: it is about to.
     bool is_idle() const { return phase_ == Phase::idle && requests_ > 0; }
     bool in_refusal_lane() const { return refusal_ != Reason::none; }

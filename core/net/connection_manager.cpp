@@ -207,11 +207,12 @@ std::uint64_t ConnectionManager::idle() const {
 }
 
 ConnectionManager::Left ConnectionManager::left() const {
-    Left left{requests_.in_use(), 0, 0};
+    Left left;
     const_cast<ConnectionManager*>(this)->for_each([&left](Connection& connection) {
         if (!connection.generation().draining()) return;
         ++left.connections;
         left.sessions += !connection.closing();
+        left.streams += connection.exchanges();
     });
     return left;
 }

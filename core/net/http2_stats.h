@@ -13,7 +13,7 @@ enum class Flood : std::uint8_t {
     continuation,  // CONTINUATION frames of one header block
     settings,
     ping,
-    priority,    // PRIORITY
+    priority,    // PRIORITY and frames of types that nobody knows
     empty_data,  // DATA frames without data
     window_update,
     tiny_window,  // answers that the peer takes in crumbs, or not at all

@@ -57,7 +57,8 @@ public:
     // No exchange is running and none has begun, and the peer knows all that it is to be told before an end.
     virtual bool idle() const = 0;
     virtual IdleRule idle_rule() const = 0;
-    // Heap bytes that it holds for its peer beside queues, for the memory bound.
+    virtual std::size_t exchanges() const = 0;  // that are running
+    // Heap bytes that it holds for its peer, and that grow no more when nobody reads: for the memory bound.
     virtual std::size_t held_bytes() const = 0;
 };
 

@@ -20,6 +20,7 @@ public:
     ~TlsHandshake();
 
     void saw(Bytes bytes);  // before they are decrypted
+    bool begun() const { return began_us_ != 0; }
     void succeeded(const ssl_st& ssl);
     TlsFailure failed();  // takes OpenSSL's error queue
     void left();          // the client went away

@@ -14,6 +14,9 @@ namespace sluice {
 namespace {
 
 constexpr std::size_t kRecord = 16 * 1024;  // RFC 8446, 5.1: the most that one record carries
+// Bytes for KeyUpdates (RFC 8446, 4.6.3) and refused renegotiations in a connection's life: some 600 of them. A peer that
+// asks for more wants work and memory of us, not security.
+constexpr std::size_t kMostAnswered = 16 * 1024;
 
 }  // namespace
 
@@ -102,8 +105,10 @@ void TlsTransport::receive(Bytes bytes) {
     }
     ByteQueue out(kept_.pool());
     const TlsIo& io = open_io(bytes, out);
-    const Decrypted got = decrypt(engine_.plaintext_);
+    Decrypted got = decrypt(engine_.plaintext_);
     kept_.append(io.in);
+    answered_ += out.size();
+    if (answered_ > kMostAnswered) got.verdict = Verdict::broken;
     send(std::move(out));
     deliver(got);
 }

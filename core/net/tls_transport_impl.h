@@ -28,6 +28,7 @@ public:
     void say_goodbye() override;
     void close() override;
     Bytes read_now(std::span<char> buffer) override;
+    bool heard() const override { return !handshake_ || handshake_->begun(); }
     std::string_view alpn() const override;
     std::optional<TlsInfo> tls_info() const override;
 
@@ -88,9 +89,10 @@ private:
     TransportEvents* events_ = nullptr;
     TlsPtr<ssl_st> ssl_;
     std::unique_ptr<TlsHandshake> handshake_;
-    ByteQueue kept_;     // ciphertext that came and waits
-    ByteQueue waiting_;  // plaintext to send
-    Error error_;        // still to be told, if error_due_
+    ByteQueue kept_;            // ciphertext that came and waits
+    ByteQueue waiting_;         // plaintext to send
+    std::size_t answered_ = 0;  // bytes that OpenSSL wrote by itself after the handshake
+    Error error_;               // still to be told, if error_due_
     State state_ = State::handshake;
     bool paused_ = false;       // by the owner
     bool reading_ = false;      // what the transport below was told

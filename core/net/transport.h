@@ -57,6 +57,8 @@ public:
     virtual void close() = 0;
     // What can be read at this moment, without waiting; empty if nothing. Borrowed from `buffer`.
     virtual Bytes read_now(std::span<char> buffer) = 0;
+    // Whether a handshake that goes on was begun by the peer; true where there is none.
+    virtual bool heard() const { return true; }
     // The protocol that was agreed upon (RFC 7301); "" if none was. Valid as long as the transport.
     virtual std::string_view alpn() const { return {}; }
     virtual std::optional<TlsInfo> tls_info() const { return std::nullopt; }

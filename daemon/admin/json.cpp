@@ -81,6 +81,7 @@ Json connection_json(const Listener& listener, const Connection& connection, std
 
 std::size_t touched_by(Worker& worker, const config::Change& change) {
     std::size_t count = 0;
+    if (change.reload_class == config::ReloadClass::new_connections) return count;
     for (const auto& listener : worker.listeners)
         if (change.listener.empty() || change.listener == listener->name()) count += listener->pool().active();
     return count;

@@ -31,6 +31,7 @@ public:
     void close_when_idle(Reason reason) override;
     bool idle() const override { return !stream_ && (!input_ || *input_ == kLoneCr); }
     IdleRule idle_rule() const override;
+    std::size_t exchanges() const override { return stream_ ? 1 : 0; }
     std::size_t held_bytes() const override;
 
 private:

@@ -22,7 +22,9 @@ constexpr Budget kBudgets[kFloods] = {
     {500, 10},    // tiny_window
     {20, 1},      // header_list
 };
-constexpr std::uint32_t kUpdatesForData = 2;  // of the stream and of the connection
+constexpr std::uint32_t kUpdatesForFrame = 2;  // of the stream and of the connection
+constexpr std::size_t kBytesForUpdate = 1024;  // clients that open their windows in steps smaller than this are rare
+constexpr std::size_t kWholeBite = 1024;       // whoever takes this much may leave a crumb where its window ends
 
 }  // namespace
 
@@ -33,9 +35,14 @@ bool FloodGuard::spend(Flood kind, std::int64_t now_ms, std::uint32_t amount) {
     return spent_[at] <= kBudgets[at].burst;
 }
 
-void FloodGuard::sent_data() {
-    auto& updates = spent_[static_cast<std::size_t>(Flood::window_update)];
-    updates -= std::min(updates, kUpdatesForData);
+void FloodGuard::sent_data(std::size_t bytes) {
+    refund(Flood::window_update, kUpdatesForFrame + static_cast<std::uint32_t>(bytes / kBytesForUpdate));
+    if (bytes >= kWholeBite) refund(Flood::tiny_window, 1);
+}
+
+void FloodGuard::refund(Flood kind, std::uint32_t amount) {
+    auto& spent = spent_[static_cast<std::size_t>(kind)];
+    spent -= std::min(spent, amount);
 }
 
 void FloodGuard::refill(std::int64_t now_ms) {

@@ -17,11 +17,12 @@ public:
     bool spend(Flood kind, std::int64_t now_ms, std::uint32_t amount = 1);
     // A header block begins: its CONTINUATION frames are counted anew.
     void begin_block() { spent_[static_cast<std::size_t>(Flood::continuation)] = 0; }
-    // We sent DATA, for which the peer owes us WINDOW_UPDATEs.
-    void sent_data();
+    // We sent a frame of DATA, for which the peer owes us WINDOW_UPDATEs, and has taken more than a crumb.
+    void sent_data(std::size_t bytes);
 
 private:
     void refill(std::int64_t now_ms);
+    void refund(Flood kind, std::uint32_t amount);
     std::array<std::uint32_t, kFloods> spent_{};
     std::uint32_t refilled_s_;
 };

@@ -19,12 +19,13 @@ void RequestReader::reset() {
     authority_.clear();
     cookie_.clear();
     list_size_ = fields_ = 0;
-    expects_continue_ = false;
+    expects_continue_ = is_http_ = false;
 }
 
 bool RequestReader::keeps(Bytes name, Bytes value, std::size_t max_list) {
     list_size_ += name.size() + value.size() + kFieldOverhead;
-    return list_size_ <= max_list && ++fields_ <= kMaxFields;
+    const bool crumb = name == "cookie";  // however many, they become one field
+    return list_size_ <= max_list && (crumb || ++fields_ <= kMaxFields);
 }
 
 void RequestReader::add(Bytes name, Bytes value, std::size_t max_list) {
@@ -39,6 +40,7 @@ void RequestReader::add_pseudo(Bytes name, Bytes value) {
     if (name == ":method") method_ = value;
     else if (name == ":path") target_ = value;
     else if (name == ":authority") authority_ = value;
+    else if (name == ":scheme") is_http_ = value == "http" || value == "https";
 }
 
 void RequestReader::add_trailer(Bytes name, Bytes value, std::size_t max_list) {
@@ -60,7 +62,9 @@ Reason RequestReader::finish(std::size_t max_list, bool has_body) {
     const std::string_view expectation = head_.headers.get("expect");
     if (!expectation.empty() && !iequals(expectation, "100-continue")) return Reason::expectation_failed;
     expects_continue_ = !expectation.empty() && has_body;
-    if (!set_target(head_, target_)) return Reason::bad_request;
+    // RFC 9113, 8.3.1: a path begins with '/', but for that of OPTIONS *.
+    const bool has_path = target_.starts_with('/') || target_ == "*";
+    if (!is_http_ || !has_path || !set_target(head_, target_)) return Reason::bad_request;
     return read_host();
 }
 

@@ -46,7 +46,7 @@ private:
     HeaderMap trailers_;
     std::string method_, target_, authority_, cookie_;
     std::size_t list_size_ = 0, fields_ = 0;
-    bool expects_continue_ = false;
+    bool expects_continue_ = false, is_http_ = false;
 };
 
 }  // namespace sluice::http2

@@ -50,7 +50,10 @@ HttpServices& ServerSession::services() { return module_.services(); }
 std::vector<nghttp2_nv>& ServerSession::scratch() { return module_.scratch(); }
 Http2Stats& ServerSession::stats() const { return host_.manager().stats().http2; }
 std::int64_t ServerSession::now_ms() const { return host_.manager().worker().loop.now_ms(); }
-IdleRule ServerSession::idle_rule() const { return {rules().session_idle_timeout, Reason::session_idle_timeout}; }
+IdleRule ServerSession::idle_rule() const {
+    if (host_.requests() == 0) return {rules().headers_timeout, Reason::headers_timeout};
+    return {rules().session_idle_timeout, Reason::session_idle_timeout};
+}
 
 bool ServerSession::has_room() const {
     return (out_ ? out_->size() : 0) + host_.pending_bytes() < Transport::kHighWater;
@@ -150,6 +153,7 @@ int ServerSession::open_stream(std::int32_t id) {
     const bool too_late = stage_ == Stage::last && id > last_id_;
     if (too_late || !has_memory()) {
         nghttp2_submit_rst_stream(raw(), NGHTTP2_FLAG_NONE, id, NGHTTP2_REFUSED_STREAM);
+        ++refusals_;
         return 0;
     }
     ServerStream& stream = *module_.make_stream().release();  // until let_go
@@ -177,11 +181,16 @@ int ServerSession::on_header(Bytes name, Bytes value) {
 }
 
 int ServerSession::on_data(std::int32_t stream_id, Bytes bytes) {
-    // At once, or one stalled upload would stop all streams.
-    nghttp2_session_consume_connection(raw(), bytes.size());
+    unconsumed_ += bytes.size();
+    open_window();
     if (ServerStream* stream = find(stream_id)) stream->take_data(bytes);
     else nghttp2_session_consume_stream(raw(), stream_id, bytes.size());
     return flooded_ ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+}
+
+// At once, or one stalled upload would stop all streams: unless the session holds all that it may.
+void ServerSession::open_window() {
+    if (unconsumed_ > 0 && has_memory()) nghttp2_session_consume_connection(raw(), std::exchange(unconsumed_, 0));
 }
 
 int ServerSession::on_frame(const nghttp2_frame& frame) {
@@ -245,6 +254,7 @@ Status ServerSession::on_write(ByteQueue& out) {
     out_ = &out;
     if (streams_ > 0) moment_us_ = EventLoop::now_us();
     if (stage_ == Stage::announced && acknowledged_) send_last_goaway();
+    open_window();
     do pull(out);
     while (serve_unsent() && has_room());
     out_ = nullptr;
@@ -273,9 +283,10 @@ bool ServerSession::serve_unsent() {
     bool more = false;
     unsent_.for_each([&](ServerStream& stream) {
         if (room && stream.note_stall(now_ms())) ++stats().stalls;
-        if (room && read_ended_ && stream.queued() > 0) stream.cancel();  // its window cannot open any more
-        more |= stream.on_room();
-        if (stream.queued() == 0 && !stream.waits_for_room()) static_cast<ListNode<UnsentTag>&>(stream).unlink();
+        const bool hopeless = room && read_ended_ && stream.unsent();  // its window cannot open any more
+        if (hopeless) stream.cancel();
+        more |= hopeless || stream.on_room();
+        if (!stream.unsent() && !stream.waits_for_room()) static_cast<ListNode<UnsentTag>&>(stream).unlink();
     });
     return more;
 }
@@ -286,7 +297,7 @@ int ServerSession::write_data(const nghttp2_frame_hd& frame, Bytes head, ServerS
     stream.write_body(*out_, frame.length);
     const bool crumb = frame.length < kCrumb && stream.queued() > 0;
     if (crumb) spend(Flood::tiny_window);
-    else guard_.sent_data();
+    else guard_.sent_data(frame.length);
     return 0;
 }
 
@@ -306,7 +317,8 @@ int ServerSession::on_frame_sent(const nghttp2_frame& frame) {
             ++stats().resets_sent;
             if (code != NGHTTP2_NO_ERROR) stats().stream_errors.add(code);
             // A peer that makes us reset streams costs as much as one that does it (CVE-2025-8671).
-            if (code != NGHTTP2_NO_ERROR) spend(Flood::rapid_reset);
+            if (code == NGHTTP2_REFUSED_STREAM && refusals_ > 0) --refusals_;  // for a reason of ours
+            else if (tells_error(code)) spend(Flood::rapid_reset);
             break;
         }
         case NGHTTP2_GOAWAY:
@@ -324,7 +336,7 @@ void ServerSession::on_output() {
 
 void ServerSession::on_queued(ServerStream& stream, std::ptrdiff_t bytes) {
     queued_ += static_cast<std::size_t>(bytes);
-    if (bytes > 0 && !static_cast<ListNode<UnsentTag>&>(stream).linked()) unsent_.push_back(stream);
+    if (bytes >= 0 && !static_cast<ListNode<UnsentTag>&>(stream).linked()) unsent_.push_back(stream);
 }
 
 void ServerSession::on_held(std::ptrdiff_t bytes) {
@@ -352,7 +364,10 @@ void ServerSession::let_go(ServerStream& stream, std::uint32_t error_code) {
     module_.recycle(std::unique_ptr<ServerStream>(&stream));
     --streams_;
     --stats().active_streams;
-    if (stage_ == Stage::open && was_last_request(host_)) close_when_idle(Reason::max_requests);
+    if (stage_ != Stage::open) return;
+    const bool short_of_memory = host_.chunks().budget().level() != MemoryBudget::Level::normal;
+    if (was_last_request(host_)) close_when_idle(Reason::max_requests);
+    else if (short_of_memory) close_when_idle(Reason::memory);
 }
 
 void ServerSession::cut_streams() {
@@ -436,60 +451,6 @@ void ServerSession::finish(Reason reason, CloseMode mode) {
     moment_us_ = EventLoop::now_us();
     cut_streams();
     host_.finish(reason, mode);
-}
-
-// --- nghttp2's callbacks ---
-
-struct ServerCallbacks {
-    static ServerSession& of(void* self) { return *static_cast<ServerSession*>(self); }
-    static Bytes text(const std::uint8_t* at, std::size_t size) { return {reinterpret_cast<const char*>(at), size}; }
-
-    static void add_receiving(nghttp2_session_callbacks* all) {
-        nghttp2_session_callbacks_set_on_begin_frame_callback(
-            all, [](auto*, const auto* frame, void* self) { return of(self).on_begin_frame(*frame); });
-        nghttp2_session_callbacks_set_on_begin_headers_callback(
-            all, [](auto*, const auto* frame, void* self) { return of(self).on_begin_headers(*frame); });
-        nghttp2_session_callbacks_set_on_header_callback(
-            all, [](auto*, const auto*, const std::uint8_t* name, std::size_t name_size, const std::uint8_t* value,
-                    std::size_t value_size, std::uint8_t,
-                    void* self) { return of(self).on_header(text(name, name_size), text(value, value_size)); });
-        // RFC 9113, 8.1.1: a request with a field that breaks the rules is malformed as a whole.
-        nghttp2_session_callbacks_set_on_invalid_header_callback(
-            all,
-            [](auto*, const auto*, const std::uint8_t*, std::size_t, const std::uint8_t*, std::size_t, std::uint8_t,
-               void*) -> int { return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; });
-        nghttp2_session_callbacks_set_unpack_extension_callback(
-            all, [](auto*, void**, const auto*, void*) -> int { return NGHTTP2_ERR_CANCEL; });
-        nghttp2_session_callbacks_set_on_data_chunk_recv_callback(
-            all, [](auto*, std::uint8_t, std::int32_t stream, const std::uint8_t* data, std::size_t size, void* self) {
-                return of(self).on_data(stream, text(data, size));
-            });
-        nghttp2_session_callbacks_set_on_frame_recv_callback(
-            all, [](auto*, const auto* frame, void* self) { return of(self).on_frame(*frame); });
-    }
-
-    static void add_sending(nghttp2_session_callbacks* all) {
-        nghttp2_session_callbacks_set_send_data_callback(all, [](auto*, nghttp2_frame* frame, const std::uint8_t* head,
-                                                                 std::size_t, nghttp2_data_source* source, void* self) {
-            constexpr std::size_t kHeadSize = 9;  // RFC 9113, 4.1; we pad nothing
-            return of(self).write_data(frame->hd, text(head, kHeadSize), *static_cast<ServerStream*>(source->ptr));
-        });
-        nghttp2_session_callbacks_set_on_frame_send_callback(
-            all, [](auto*, const auto* frame, void* self) { return of(self).on_frame_sent(*frame); });
-        nghttp2_session_callbacks_set_on_stream_close_callback(
-            all, [](auto*, std::int32_t stream, std::uint32_t code, void* self) {
-                return of(self).on_stream_closed(stream, code);
-            });
-    }
-};
-
-CallbacksPtr make_server_callbacks() {
-    nghttp2_session_callbacks* all = nullptr;
-    if (nghttp2_session_callbacks_new(&all) != 0) std::abort();  // out of memory at start
-    CallbacksPtr owned(all);
-    ServerCallbacks::add_receiving(all);
-    ServerCallbacks::add_sending(all);
-    return owned;
 }
 
 }  // namespace sluice::http2

@@ -32,7 +32,9 @@ public:
     void close_when_idle(Reason reason) override;
     bool idle() const override { return streams_ == 0 && !reading_head_ && stage_ == Stage::open; }
     IdleRule idle_rule() const override;
-    std::size_t held_bytes() const override { return memory_.used() + held_ + queued_; }
+    std::size_t exchanges() const override { return streams_; }
+    // To pause it would stop the WINDOW_UPDATEs that free what it holds; has_memory() bounds it instead.
+    std::size_t held_bytes() const override { return 0; }
 
 private:
     friend struct ServerCallbacks;
@@ -40,7 +42,7 @@ private:
     static constexpr std::int64_t kSleepAfter = 1000;  // ms without a stream
     static constexpr std::int64_t kAckTime = 1000;     // ms that the peer has to acknowledge the announcement
     static constexpr std::size_t kCrumb = 256;         // bytes of DATA; less, when more waits, is a crumb
-    static constexpr std::uint32_t kStallCost = 50;    // crumbs that a stream is worth that was given up
+    static constexpr std::uint32_t kStallCost = 5;     // crumbs that a stream is worth that was given up
     static constexpr std::size_t kListExcess = 4;      // times max_header_list_size that end the session
 
     // ServerStream::Owner
@@ -52,7 +54,7 @@ private:
     HttpServices& services() override;
     std::vector<nghttp2_nv>& scratch() override;
     std::uint64_t moment_us() override { return moment_us_; }
-    bool has_memory() override { return held_bytes() < rules().max_session_memory; }
+    bool has_memory() override { return memory_.used() + held_ + queued_ < rules().max_session_memory; }
     void on_queued(ServerStream& stream, std::ptrdiff_t bytes) override;
     void on_held(std::ptrdiff_t bytes) override;
     void on_output() override;
@@ -72,6 +74,7 @@ private:
     void cut_streams();
     void end_headers(const nghttp2_frame& frame);
     void end_data(const nghttp2_frame& frame);
+    void open_window();
     ServerStream* find(std::int32_t id) const;
     bool spend(Flood kind, std::uint32_t amount = 1);
     void tell_error(int error, Bytes input);
@@ -102,6 +105,8 @@ private:
     ByteQueue* out_ = nullptr;                       // while on_write runs
     ByteQueue rest_;                                 // written before on_write: what nghttp2 does not write itself
     std::size_t streams_ = 0, queued_ = 0, held_ = 0;
+    std::size_t refusals_ = 0;       // RST_STREAMs of ours that are still to be sent
+    std::size_t unconsumed_ = 0;     // bytes of the connection's window that wait for memory
     std::int32_t last_id_ = 0;       // of the last GOAWAY; streams above it were never seen
     std::uint32_t goaway_code_ = 0;  // that nghttp2 has sent
     std::int64_t announced_ms_ = 0;

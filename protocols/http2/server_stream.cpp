@@ -57,7 +57,7 @@ void ServerStream::open(Owner& owner, std::int32_t id) {
     stalled_since_ms_ = 0;
     answer_ = Answer::none;
     in_trailers_ = request_complete_ = ignores_body_ = bodiless_ = false;
-    paused_ = deferred_ = waits_for_room_ = gave_up_ = false;
+    paused_ = deferred_ = waits_for_room_ = gave_up_ = end_offered_ = false;
     begin_exchange(exchange_, owner.host(), reader_.head(), owner.moment_us());
 }
 
@@ -180,6 +180,7 @@ void ServerStream::submit_head(const ResponseHead& head, bool ends) {
     fields.push_back(borrowed_field("date", stored(date)));
     for (const auto field : head.headers) fields.push_back(borrowed_field(stored(field.name), stored(field.value)));
     if (head.content_length) fields.push_back(borrowed_field("content-length", stored(length.text())));
+    end_offered_ = ends;
     const nghttp2_data_provider source = provider(*this);
     nghttp2_submit_response(owner_->raw(), id_, fields.data(), fields.size(), ends ? nullptr : &source);
 }
@@ -233,6 +234,7 @@ ssize_t ServerStream::offer(std::size_t most, std::uint32_t& flags) {
     if (count > 0) flags |= NGHTTP2_DATA_FLAG_NO_COPY;
     if (answer_ == Answer::complete && count == queued()) {
         flags |= NGHTTP2_DATA_FLAG_EOF;
+        end_offered_ = true;
         if (!trailers_.empty()) flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
         submit_trailers();
     }
@@ -311,7 +313,7 @@ bool ServerStream::check(std::int64_t now_ms) {
 }
 
 bool ServerStream::note_stall(std::int64_t now_ms) {
-    if (queued() == 0 || stalled_since_ms_ != 0) return false;
+    if (!unsent() || stalled_since_ms_ != 0) return false;
     stalled_since_ms_ = now_ms;
     return true;
 }

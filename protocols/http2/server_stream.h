@@ -76,6 +76,8 @@ public:
 
     bool request_complete() const { return request_complete_; }
     bool waits_for_room() const { return waits_for_room_; }
+    // Some of its answer, and be it the end alone, waits for room or for the peer's window.
+    bool unsent() const { return !gave_up_ && !end_offered_ && (queued() > 0 || answer_ == Answer::complete); }
     std::size_t queued() const { return small_body_.size() - small_sent_ + body_->size(); }
     std::size_t held_bytes() const { return reader_.held_bytes() + text_.capacity() + small_body_.capacity(); }
 
@@ -123,6 +125,7 @@ private:
     Answer answer_ = Answer::none;
     bool in_trailers_ = false, request_complete_ = false, ignores_body_ = false, bodiless_ = false;
     bool paused_ = false, deferred_ = false, waits_for_room_ = false, gave_up_ = false;
+    bool end_offered_ = false;  // nghttp2 has taken the end of the answer
 };
 
 }  // namespace sluice::http2

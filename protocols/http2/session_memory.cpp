@@ -52,6 +52,7 @@ void* SessionMemory::take_from_slot(std::size_t size) {
     if (!slot_ || size < kLarge || slot_used_ + whole > SlotPool::kSlotSize) return nullptr;
     void* block = BlockPool::place(slot_ + slot_used_, size);
     slot_used_ += whole;
+    slot_charged_ += BlockPool::size_of(block);
     return block;
 }
 
@@ -80,7 +81,14 @@ void SessionMemory::release(void* block, void* self) {
     auto& memory = *static_cast<SessionMemory*>(self);
     memory.used_ -= BlockPool::size_of(block);
     memory.budget_.release(BlockPool::size_of(block));
-    if (!memory.in_slot(block)) memory.blocks_.put(block);
+    if (memory.in_slot(block)) memory.slot_charged_ -= BlockPool::size_of(block);
+    else memory.blocks_.put(block);
+}
+
+void SessionMemory::recharge(std::size_t from, std::size_t to) {
+    used_ = used_ - from + to;
+    budget_.release(from);
+    budget_.charge(to);
 }
 
 void SessionMemory::sleep() {
@@ -97,10 +105,12 @@ void SessionMemory::sleep() {
     }
     image_.shrink_to_fit();
     SlotPool::clear(slot_);
+    recharge(slot_charged_, image_.capacity());
 }
 
 void SessionMemory::wake() {
     if (!asleep()) return;
+    recharge(image_.capacity(), slot_charged_);
     const std::string image = std::exchange(image_, {});
     for (std::size_t at = 0; at < image.size();) {
         Stretch stretch;

@@ -37,13 +37,15 @@ private:
     void* take_from_slot(std::size_t size);
     bool in_slot(const void* block) const;
     void* charged(void* block);
+    void recharge(std::size_t from, std::size_t to);
 
     BlockPool& blocks_;
     SlotPool& slots_;
     MemoryBudget& budget_;
     nghttp2_mem hooks_;
     char* slot_ = nullptr;
-    std::size_t slot_used_ = 0;  // blocks in it are never given back one by one
+    std::size_t slot_used_ = 0;     // blocks in it are never given back one by one
+    std::size_t slot_charged_ = 0;  // of used_: what stands in the slot
     std::size_t used_ = 0;
     std::string image_;
 };

@@ -176,10 +176,16 @@ class Bystander:
 
     def __init__(self, sluice):
         self.session, self.tally = connect(sluice), Tally()
-        self.ending = threading.Event()
+        self.ending, self.problem = threading.Event(), None
         self.thread = threading.Thread(target=self._run, daemon=True)
 
     def _run(self):
+        try:
+            self._ask_on()
+        except Exception as problem:  # a thread's own would be lost
+            self.problem = problem
+
+    def _ask_on(self):
         while not self.ending.is_set():
             began = time.monotonic()
             assert self.session.lives()
@@ -194,14 +200,15 @@ class Bystander:
         self.ending.set()
         self.thread.join(10)
         self.session.client.close()
+        assert self.problem is None, f"the bystander was not served: {self.problem!r}"
 
 
 def watched(sluice, seconds, act):
-    """p99 of a bystander, and the share of a core that the daemon used, while `act` goes on."""
+    """p99 of a bystander during `act` and as long after it, and the share of a core that the daemon used after it."""
     with Bystander(sluice) as bystander:
-        before, began = sluice.cpu_seconds(), time.monotonic()
         act(seconds)
-        time.sleep(max(0.0, seconds - (time.monotonic() - began)))
+        before, began = sluice.cpu_seconds(), time.monotonic()
+        time.sleep(seconds)
         share = (sluice.cpu_seconds() - before) / (time.monotonic() - began)
     assert bystander.tally.latencies
     return bystander.tally.p99(), share

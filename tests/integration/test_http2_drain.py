@@ -107,13 +107,14 @@ def test_how_many_are_left(start):
     sessions = [connect(sluice) for _ in range(2)]
     streams = [(sessions[0], held_stream(sessions[0])), (sessions[0], held_stream(sessions[0])),
                (sessions[1], held_stream(sessions[1]))]
-    sluice.ctl("drain", "web", check=True)
 
     def left():
         return tuple(sluice.listener()["draining"][step] for step in ("streams", "sessions", "connections"))
 
+    assert left() == (0, 0, 0)  # running is not draining
+    sluice.ctl("drain", "web", check=True)
     assert left() == (3, 2, 2)
-    assert "3 streams" in sluice.ctl("status", check=True).stdout or "3" in sluice.ctl("status").stdout
+    assert "draining: streams 3, sessions 2, connections 2" in sluice.ctl("status", check=True).stdout
     for (session, stream), expected in zip(streams, ((2, 2, 2), (1, 1, 1), (0, 0, 0))):
         session.send_data(stream, b"", end=True)
         session.wait(stream)

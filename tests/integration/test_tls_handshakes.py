@@ -9,6 +9,7 @@ import time
 import pytest
 
 from support import configs, names
+from support.daemon import wait_ended_within
 from support.h2client import connect
 from support.http import Closed, request
 from support.load import Askers
@@ -120,6 +121,18 @@ def test_a_restart_cuts_no_newcomer(start, kind):
             wait_until(lambda: newcomers.served > served + 5)
             sluice.ctl("restart", "web", check=True)
     assert not newcomers.failures, (len(newcomers.failures), newcomers.failures[:3])
+
+
+@pytest.mark.parametrize("kind", ["https", "http2"])
+def test_a_drain_waits_for_no_silence(start, kind):
+    """Who connects and says nothing, as balancers do that only look, gets the second that newcomers have."""
+    make = {"https": configs.https, "http2": configs.http2}[kind]
+    sluice = start(configs.config(make(tls=configs.SELF_SIGNED, drain_timeout="30s", handshake_timeout="30s")))
+    silent = [sluice.connect(tls=False) for _ in range(3)]
+    wait_until(lambda: sluice.pool()["active"] == len(silent))
+    sluice.signal(signal.SIGTERM)
+    code, seconds = wait_ended_within(sluice, 8)
+    assert code == 0 and seconds < 8
 
 
 @pytest.mark.slow

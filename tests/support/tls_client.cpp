@@ -86,6 +86,11 @@ void TlsClient::step() {
 }
 
 void TlsClient::write(std::string_view text) { SSL_write(ssl_.get(), text.data(), static_cast<int>(text.size())); }
+void TlsClient::ask_for_new_keys() {
+    SSL_key_update(ssl_.get(), SSL_KEY_UPDATE_REQUESTED);
+    SSL_do_handshake(ssl_.get());
+}
+
 void TlsClient::say_goodbye() { SSL_shutdown(ssl_.get()); }
 
 bool TlsClient::resumed() const { return SSL_session_reused(ssl_.get()) == 1; }

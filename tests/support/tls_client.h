@@ -31,7 +31,8 @@ public:
     std::string take_output();             // for the server
     void step();                           // shakes hands or reads what came
     void write(std::string_view text);
-    void say_goodbye();  // close_notify
+    void ask_for_new_keys();  // a KeyUpdate that wants one back
+    void say_goodbye();       // close_notify
 
     bool ready() const { return ready_; }
     const std::string& received() const { return received_; }

@@ -327,6 +327,8 @@ TEST_CASE("a session may be idle as long as its pool says", "[http2]") {
     config::PoolSettings pool;
     pool.session_idle_timeout = std::chrono::seconds(7);
     Talk talk(pool);
+    talk.client.get("/");
+    talk.exchange();
     CHECK(talk.host.session().idle_rule().timeout == std::chrono::seconds(7));
     CHECK(talk.host.session().idle_rule().reason == Reason::session_idle_timeout);
 }

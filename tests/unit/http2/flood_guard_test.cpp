@@ -69,11 +69,29 @@ TEST_CASE("CONTINUATION frames are counted anew for each block", "[http2][flood]
 
 TEST_CASE("each DATA frame that was sent pays for two WINDOW_UPDATEs, and for no more", "[http2][flood]") {
     FloodGuard guard(kStart);
-    for (int i = 0; i < 10; ++i) guard.sent_data();  // nothing to pay for yet
+    for (int i = 0; i < 10; ++i) guard.sent_data(100);  // nothing to pay for yet
     CHECK(passes(guard, Flood::window_update, kStart, 1000) == 1000);
     for (int i = 0; i < 5000; ++i) {
-        guard.sent_data();
+        guard.sent_data(100);
         REQUIRE(passes(guard, Flood::window_update, kStart, 2) == 2);
     }
     CHECK_FALSE(guard.spend(Flood::window_update, kStart));
+}
+
+TEST_CASE("who takes much may leave crumbs and open its windows in small steps", "[http2][flood]") {
+    FloodGuard guard(kStart);
+    bool calm = true;
+    for (int round = 0; round < 5000; ++round) {
+        for (int frames = 0; frames < 4; ++frames) guard.sent_data(16 * 1024);
+        calm &= guard.spend(Flood::tiny_window, kStart);
+        for (int updates = 0; updates < 64; ++updates) calm &= guard.spend(Flood::window_update, kStart);
+    }
+    CHECK(calm);
+}
+
+TEST_CASE("crumbs earn nothing but their updates", "[http2][flood]") {
+    FloodGuard guard(kStart);
+    std::uint32_t crumbs = 0;
+    for (; guard.spend(Flood::tiny_window, kStart); ++crumbs) guard.sent_data(255);
+    CHECK(crumbs == 500);
 }

@@ -159,3 +159,22 @@ TEST_CASE("nothing of a request is left for the next", "[http2][reader]") {
     CHECK(head.headers.empty());
     CHECK_FALSE(head.content_length);
 }
+
+TEST_CASE("crumbs of a cookie are one field, however many", "[http2][reader]") {
+    RequestReader reader;
+    for (const auto& [name, value] : kGet) reader.add(name, value, 100'000);
+    for (int i = 0; i < 200; ++i) reader.add("cookie", "a=b", 100'000);
+    CHECK(reader.finish(100'000, false) == Reason::none);
+    CHECK(reader.head().headers.size() == 1);
+}
+
+TEST_CASE("what is no http URI is a bad request", "[http2][reader]") {
+    const auto fields = GENERATE(values<Fields>({
+        {{":method", "GET"}, {":scheme", "ftp"}, {":path", "/"}, {":authority", "a"}},
+        {{":method", "GET"}, {":scheme", "http"}, {":path", "?x"}, {":authority", "a"}},
+        {{":method", "GET"}, {":scheme", "http"}, {":path", "/"}, {":authority", ":80"}},
+    }));
+    RequestReader reader;
+    for (const auto& [name, value] : fields) reader.add(name, value, 1000);
+    CHECK(reader.finish(1000, false) == Reason::bad_request);
+}

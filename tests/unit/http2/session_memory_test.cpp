@@ -122,3 +122,22 @@ TEST_CASE("a slot has nothing of the session that had it before", "[http2][memor
         session.put(block);
     }
 }
+
+TEST_CASE("what sleeps is charged with what is left of it", "[http2][memory]") {
+    Stage stage;
+    Asker session(stage);
+    char* large = session.get_zeroed(20'000);
+    char* small = session.get(100);
+    std::memset(large + 500, 'x', 200);
+    const std::size_t awake = session.memory.used();
+    session.memory.sleep();
+    CHECK(session.memory.used() < 1000);
+    CHECK(stage.budget.used() == session.memory.used());
+    session.memory.wake();
+    CHECK(session.memory.used() == awake);
+    CHECK(stage.budget.used() == awake);
+    CHECK(large[500] == 'x');
+    session.put(large);
+    session.put(small);
+    CHECK(session.memory.used() == 0);
+}

@@ -77,3 +77,17 @@ TEST_CASE("whatever comes wakes a session", "[http2][sleep]") {
     }
     SECTION("its end") { talk.host.end_session(); }
 }
+
+TEST_CASE("a session that sleeps is charged less, and one with a stream does not sleep", "[http2][sleep]") {
+    TimedTalk talk;
+    talk_a_little(talk);
+    const std::uint64_t awake = talk.host.worker().memory.used();
+    const std::int32_t held = talk.client.get("/hold");
+    talk.exchange();
+    talk.pass(kLong);
+    CHECK(talk.host.worker().memory.used() >= awake);
+    talk.answer_held();
+    CHECK(talk.client.answer(held).plain() == ok("hello"));
+    talk.pass(kLong);
+    CHECK(talk.host.worker().memory.used() < awake / 2);
+}

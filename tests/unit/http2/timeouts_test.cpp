@@ -105,14 +105,15 @@ TEST_CASE("an answer that nobody takes is given up, and no other", "[http2][time
 TEST_CASE("a peer that lets many answers stall is a flood", "[http2][timeout][flood]") {
     config::PoolSettings pool = timing();
     pool.write_timeout = 1s;
-    for (const int streams : {10, 11}) {
+    pool.max_concurrent_streams = 200;
+    for (const int streams : {100, 101}) {
         TimedTalk talk(pool, {.window = 1000, .holds_windows = true});
         for (int i = 0; i < streams; ++i) talk.client.get("/big");
         talk.exchange();
         CHECK(talk.stats().stalls == static_cast<std::uint64_t>(streams));
         talk.pass(2000);
-        CHECK(talk.ending() == (streams == 10 ? "" : "flood, linger"));
-        CHECK(talk.floods(Flood::tiny_window) == (streams == 10 ? 0 : 1));
+        CHECK(talk.ending() == (streams == 100 ? "" : "flood, linger"));
+        CHECK(talk.floods(Flood::tiny_window) == (streams == 100 ? 0 : 1));
         CHECK(talk.stats().active_streams == 0);
     }
 }
@@ -150,4 +151,36 @@ TEST_CASE("a connection on which nothing moves is cut", "[http2][timeout]") {
     talk.host.time_out(reason);
     CHECK(talk.ending() == std::string(to_string(reason)) + ", abort");
     CHECK(talk.held().events == Events{"complete", "abort"});
+}
+
+TEST_CASE("an end that waits for a window alone does not wait for ever", "[http2][timeout]") {
+    config::PoolSettings pool = timing();
+    pool.write_timeout = 1s;
+    const bool by_leaving = GENERATE(true, false);
+    TimedTalk talk(pool);
+    talk.host.feed(hello() + settings({{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0}}) +
+                   frame(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, 1, literals(request_fields("/echo", "POST"))) +
+                   frame(NGHTTP2_DATA, 0, 1, "hello") + window_update(1, 5));
+    talk.host.feed(frame(NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 1));
+    CHECK(talk.stats().active_streams == 1);
+    CHECK(talk.stats().stalls == 1);
+    if (by_leaving) talk.host.end_read();
+    else talk.tick(5000);
+    CHECK(talk.stats().active_streams == 0);
+    CHECK(talk.raw_frames(NGHTTP2_RST_STREAM) == 1);
+    CHECK(talk.ending() == (by_leaving ? "peer_closed, flush" : ""));
+}
+
+TEST_CASE("a session that never asks has the time of a header", "[http2][timeout]") {
+    config::PoolSettings pool = timing();
+    pool.headers_timeout = 3s;
+    pool.session_idle_timeout = 9s;
+    TimedTalk talk(pool);
+    talk.exchange();
+    CHECK(talk.host.session().idle_rule().timeout == 3s);
+    CHECK(talk.host.session().idle_rule().reason == Reason::headers_timeout);
+    talk.client.get("/");
+    talk.exchange();
+    CHECK(talk.host.session().idle_rule().timeout == 9s);
+    CHECK(talk.host.session().idle_rule().reason == Reason::session_idle_timeout);
 }

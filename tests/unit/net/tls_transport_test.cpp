@@ -402,3 +402,22 @@ TEST_CASE("an idle connection holds no buffer", "[tls]") {
     line.ferry();
     CHECK(stage.worker.memory.used() == 0);
 }
+
+TEST_CASE("a peer that asks for new keys without end is cut off", "[tls]") {
+    TlsStage stage;
+    OpenLine line(stage, of_version(TLS1_3_VERSION));
+    for (int asked = 0; asked < 100; ++asked) {
+        line.client.ask_for_new_keys();
+        line.ferry();
+    }
+    line.client.write("still here");
+    line.ferry();
+    CHECK(line.events.data == "still here");
+    for (int asked = 0; asked < 1000 && line.events.log.find("error") == std::string::npos; ++asked) {
+        line.client.ask_for_new_keys();
+        line.send(line.client.take_output());
+        line.turn();
+    }
+    CHECK(line.events.log.ends_with("error "));
+    CHECK(line.events.error.code == Errc::protocol);
+}
