@@ -114,7 +114,7 @@ def test_how_many_are_left(start):
     assert left() == (0, 0, 0)  # running is not draining
     sluice.ctl("drain", "web", check=True)
     assert left() == (3, 2, 2)
-    assert "draining: streams 3, sessions 2, connections 2" in sluice.ctl("status", check=True).stdout
+    assert "draining: connections 2, sessions 2, streams 3" in sluice.ctl("status", check=True).stdout
     for (session, stream), expected in zip(streams, ((2, 2, 2), (1, 1, 1), (0, 0, 0))):
         session.send_data(stream, b"", end=True)
         session.wait(stream)
