@@ -443,7 +443,8 @@ void ServerSession::finish_if_over() {
         return finish(Reason::protocol_error, CloseMode::linger);
     if (done && stage_ == Stage::last)
         return finish(closing_, closing_ == Reason::shed ? CloseMode::flush : CloseMode::linger);
-    if (done && (peer_left_ || read_ended_)) finish(Reason::peer_closed, CloseMode::flush);
+    if (done && read_ended_) finish(Reason::peer_closed, CloseMode::flush);
+    else if (done && peer_left_) finish(Reason::peer_closed, CloseMode::linger);  // it may still acknowledge something
 }
 
 void ServerSession::finish(Reason reason, CloseMode mode) {

@@ -205,7 +205,7 @@ TEST_CASE("a client that says goodbye is let go when its streams are done", "[ht
     idle.exchange();
     idle.client.leave();
     idle.exchange();
-    CHECK(idle.ending() == "peer_closed, flush");
+    CHECK(idle.ending() == "peer_closed, linger");
     const std::int32_t id = busy.client.get("/hold");
     busy.exchange();
     busy.client.leave();
@@ -213,14 +213,14 @@ TEST_CASE("a client that says goodbye is let go when its streams are done", "[ht
     CHECK(busy.ending() == "");
     busy.answer_held();
     CHECK(busy.client.answer(id).plain() == ok("hello"));
-    CHECK(busy.ending() == "peer_closed, flush");
+    CHECK(busy.ending() == "peer_closed, linger");
 }
 
 TEST_CASE("a client that leaves with an error is counted by its code", "[http2][drain]") {
     Talk talk;
     talk.host.feed(hello() + frame(NGHTTP2_GOAWAY, 0, 0, big_endian(0, 4) + big_endian(NGHTTP2_INTERNAL_ERROR, 4)));
     CHECK(talk.stats().session_errors[NGHTTP2_INTERNAL_ERROR] == 1);
-    CHECK(talk.ending() == "peer_closed, flush");
+    CHECK(talk.ending() == "peer_closed, linger");
 }
 
 TEST_CASE("a client that closes its side", "[http2][drain]") {

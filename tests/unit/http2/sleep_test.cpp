@@ -62,12 +62,12 @@ TEST_CASE("whatever comes wakes a session", "[http2][sleep]") {
     }
     SECTION("the end of what the client sends") {
         talk.host.end_read();
-        CHECK(talk.ending() == "peer_closed, flush");
+        CHECK(talk.ending() == "peer_closed, linger");
     }
     SECTION("a goodbye") {
         talk.client.leave();
         talk.exchange();
-        CHECK(talk.ending() == "peer_closed, flush");
+        CHECK(talk.ending() == "peer_closed, linger");
     }
     SECTION("nonsense") {
         talk.collect();
