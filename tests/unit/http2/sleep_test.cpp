@@ -62,7 +62,7 @@ TEST_CASE("whatever comes wakes a session", "[http2][sleep]") {
     }
     SECTION("the end of what the client sends") {
         talk.host.end_read();
-        CHECK(talk.ending() == "peer_closed, linger");
+        CHECK(talk.ending() == "peer_closed, flush");
     }
     SECTION("a goodbye") {
         talk.client.leave();
