@@ -82,8 +82,8 @@ test "$(systemctl is-active {unit})" = active
 before=$(systemctl show -P MainPID {unit})
 sed -i 's/hello/changed/' {config}
 systemctl reload {unit}
-for i in $(seq 50); do {ctl} --json status | grep -q respond.body && break; sleep 0.1; done
-{ctl} --json status | grep -q respond.body
+for i in $(seq 50); do {ctl} --json status | grep respond.body >/dev/null && break; sleep 0.1; done
+{ctl} --json status | grep respond.body >/dev/null
 test "$(systemctl is-active {unit})" = active
 test "$before" = "$(systemctl show -P MainPID {unit})"
 systemctl show -P StatusText {unit}
@@ -99,7 +99,7 @@ def test_journal_has_fields(under_systemd):
     output = under_systemd("""\
 sed -i 's/hello/changed/' {config}
 systemctl reload {unit}
-for i in $(seq 50); do {ctl} --json status | grep -q respond.body && break; sleep 0.1; done
+for i in $(seq 50); do {ctl} --json status | grep respond.body >/dev/null && break; sleep 0.1; done
 journalctl --sync || true
 journalctl -u {unit} -o json --no-pager
 """)
