@@ -159,6 +159,7 @@ int ServerSession::open_stream(std::int32_t id) {
     ServerStream& stream = *module_.make_stream().release();  // until let_go
     open_.push_back(stream);
     touched_ = true;
+    quiet_ = false;
     ++streams_;
     ++stats().streams;
     ++stats().active_streams;
@@ -205,7 +206,7 @@ int ServerSession::on_frame(const nghttp2_frame& frame) {
         case NGHTTP2_PING:
             if ((frame.hd.flags & NGHTTP2_FLAG_ACK) != 0 &&
                 std::memcmp(frame.ping.opaque_data, kDrainPing, sizeof kDrainPing) == 0)
-                acknowledged_ = true;
+                take_acknowledgement();
             break;
         case NGHTTP2_GOAWAY:
             peer_left_ = true;
@@ -214,6 +215,13 @@ int ServerSession::on_frame(const nghttp2_frame& frame) {
         default: break;
     }
     return flooded_ ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+}
+
+// An acknowledgement may overtake streams that the client has ready to send. So the last word waits for a round trip
+// in which none was opened.
+void ServerSession::take_acknowledgement() {
+    if (!std::exchange(quiet_, true)) nghttp2_submit_ping(raw(), NGHTTP2_FLAG_NONE, kDrainPing);
+    else acknowledged_ = true;
 }
 
 void ServerSession::end_headers(const nghttp2_frame& frame) {
@@ -421,6 +429,7 @@ void ServerSession::close_when_idle(Reason reason) {
     if (stage_ == Stage::open) {
         stage_ = Stage::announced;
         announced_ms_ = now_ms();
+        quiet_ = streams_ == 0;
         nghttp2_submit_shutdown_notice(raw());
         nghttp2_submit_ping(raw(), NGHTTP2_FLAG_NONE, kDrainPing);
         watch();

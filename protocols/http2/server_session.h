@@ -72,6 +72,7 @@ private:
     int open_stream(std::int32_t id);
     void let_go(ServerStream& stream, std::uint32_t error_code);
     void cut_streams();
+    void take_acknowledgement();
     void end_headers(const nghttp2_frame& frame);
     void end_data(const nghttp2_frame& frame);
     void open_window();
@@ -119,6 +120,7 @@ private:
     bool heard_;            // the client is known to speak HTTP/2, or has begun to speak
     bool ready_ = false;    // its SETTINGS came
     bool active_ = false;   // something came since the timer was set
+    bool quiet_ = false;    // no stream was opened since the last PING of the drain was sent
     bool touched_ = false;  // a stream was opened since the phase was told
     bool in_read_ = false, read_ended_ = false, peer_left_ = false, flooded_ = false, acknowledged_ = false;
 };

@@ -110,6 +110,25 @@ TEST_CASE("streams under way do not put off the last GOAWAY", "[http2][drain]") 
     CHECK(talk.ending() == "");
 }
 
+TEST_CASE("streams that an acknowledgement has overtaken are served", "[http2][drain]") {
+    Talk talk;
+    talk.host.feed(hello() + raw_get(1, "/hold"));
+    talk.host.wish_close(Reason::drain);
+    const std::string ack =
+        frame(NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, frames_of_type(talk.host.output, NGHTTP2_PING).front().payload);
+    talk.host.feed(ack);
+    CHECK(talk.raw_frames(NGHTTP2_PING) == 2);  // the client was busy: it may have had more to send
+    talk.host.feed(raw_get(3));
+    talk.host.feed(ack);
+    CHECK(talk.raw_frames(NGHTTP2_PING) == 3);
+    CHECK(talk.raw_frames(NGHTTP2_GOAWAY) == 1);
+    talk.host.feed(ack);
+    CHECK(talk.raw_frames(NGHTTP2_GOAWAY) == 2);
+    CHECK(talk.raw_goaway() == "3, NO_ERROR");
+    CHECK(talk.raw_frames(NGHTTP2_HEADERS) == 1);
+    CHECK(talk.ending() == "");
+}
+
 TEST_CASE("another's ping is no acknowledgement", "[http2][drain]") {
     Talk talk;
     talk.host.feed(hello());
