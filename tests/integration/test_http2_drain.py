@@ -162,5 +162,7 @@ def test_sigterm_under_load_with_big_bodies(start, tls, number):
     assert not books.lost, books.lost[:5]
     assert len(books.farewells) == scaled(6, 50)
     for goaways in books.farewells:
-        assert goaways[0] == (LAST_OF_ALL, Code.NO_ERROR) and goaways[-1][0] < LAST_OF_ALL, goaways
+        # A client that has all its answers may be the first to close: then it hears no second one.
+        assert goaways[0] == (LAST_OF_ALL, Code.NO_ERROR), goaways
+        assert all(last < LAST_OF_ALL and code == Code.NO_ERROR for last, code in goaways[1:]), goaways
     print(f"{books.answered} answered, {books.refused} refused")
