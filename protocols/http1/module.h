@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/http/services.h"
+#include "core/http/stream_pool.h"
 #include "core/net/listener_context.h"
 #include "protocols/http1/server_stream.h"
 
@@ -21,16 +22,12 @@ public:
     std::unique_ptr<Session> make_session(SessionHost& host) override;
 
     HttpServices& services() { return services_; }
-    std::unique_ptr<ServerStream> make_stream();
-    void recycle(std::unique_ptr<ServerStream> stream);
+    auto& streams() { return streams_; }
 
 private:
-    static constexpr std::size_t kKept = 64;              // streams kept for reuse
-    static constexpr std::size_t kKeptBytes = 16 * 1024;  // one with larger buffers is not kept
-
     HttpServices& services_;
     config::Protocol protocol_;
-    std::vector<std::unique_ptr<ServerStream>> free_;
+    StreamPool<ServerStream, 64, 16 * 1024> streams_;
 };
 
 }  // namespace sluice::http1

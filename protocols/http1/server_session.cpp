@@ -18,7 +18,7 @@ ServerSession::~ServerSession() {
     if (!stream_) return;
     if (stream_->answer_complete()) stream_->finish();
     else stream_->abort({Errc::reset});
-    module_.recycle(std::move(stream_));
+    module_.streams().put(std::move(stream_));
 }
 
 HttpServices& ServerSession::services() { return module_.services(); }
@@ -121,7 +121,7 @@ Reason ServerSession::oversize(std::size_t received) const {
 }
 
 void ServerSession::begin(Bytes head) {
-    stream_ = module_.make_stream();
+    stream_ = module_.streams().take();
     Reason reason = stream_->begin(*this, head);
     if (const Reason refusal = host_.admit_request(); reason == Reason::none) reason = refusal;
     if (reason != Reason::none) return refuse(reason);
@@ -184,7 +184,7 @@ void ServerSession::end_exchange() {
     const bool keeps_alive = stream_->keeps_alive();
     const bool whole = stream_->request_complete();
     stream_->finish();
-    module_.recycle(std::move(stream_));
+    module_.streams().put(std::move(stream_));
     if (keeps_alive) return host_.enter(Phase::idle);  // a wish to close is for the host, which reads once more
     const Reason last = last_reason();
     // Unread input would make the kernel answer with RST, which destroys our answer.
@@ -219,7 +219,7 @@ void ServerSession::refuse(Reason reason) {
     const bool answered = stream_->answer_complete() || stream_->refuse(reason);
     if (!answered) return finish(reason, CloseMode::abort);
     stream_->finish();
-    module_.recycle(std::move(stream_));
+    module_.streams().put(std::move(stream_));
     finish(reason, CloseMode::linger);
 }
 

@@ -20,15 +20,4 @@ std::unique_ptr<Session> Http2Module::make_session(SessionHost& host) {
     return std::make_unique<ServerSession>(*this, host);
 }
 
-std::unique_ptr<ServerStream> Http2Module::make_stream() {
-    if (free_.empty()) return std::make_unique<ServerStream>();
-    auto stream = std::move(free_.back());
-    free_.pop_back();
-    return stream;
-}
-
-void Http2Module::recycle(std::unique_ptr<ServerStream> stream) {
-    if (free_.size() < kKept && stream->held_bytes() <= kKeptBytes) free_.push_back(std::move(stream));
-}
-
 }  // namespace sluice::http2

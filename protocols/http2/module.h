@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/http/services.h"
+#include "core/http/stream_pool.h"
 #include "core/net/listener_context.h"
 #include "protocols/http2/block_pool.h"
 #include "protocols/http2/nghttp2_session.h"
@@ -28,13 +29,9 @@ public:
     BlockPool& blocks() { return blocks_; }
     SlotPool& slots() { return slots_; }
     std::vector<nghttp2_nv>& scratch() { return scratch_; }  // for the fields of one head at a time
-    std::unique_ptr<ServerStream> make_stream();
-    void recycle(std::unique_ptr<ServerStream> stream);
+    auto& streams() { return streams_; }
 
 private:
-    static constexpr std::size_t kKept = 256;            // streams kept for reuse
-    static constexpr std::size_t kKeptBytes = 8 * 1024;  // one with larger buffers is not kept
-
     HttpServices& services_;
     ProtocolModule& http1_;
     CallbacksPtr callbacks_;
@@ -42,7 +39,7 @@ private:
     BlockPool blocks_;
     SlotPool slots_;
     std::vector<nghttp2_nv> scratch_;
-    std::vector<std::unique_ptr<ServerStream>> free_;
+    StreamPool<ServerStream, 256, 8 * 1024> streams_;
 };
 
 }  // namespace sluice::http2

@@ -119,10 +119,14 @@ void ServerSession::break_off(std::uint32_t code, Reason reason) {
 }
 
 bool ServerSession::spend(Flood kind, std::uint32_t amount) {
-    if (guard_.spend(kind, now_ms(), amount)) return true;
+    const bool calm = guard_.spend(kind, now_ms(), amount);
+    if (!calm) trip(kind);
+    return calm;
+}
+
+void ServerSession::trip(Flood kind) {
     flooded_ = true;
     flood_ = kind;
-    return false;
 }
 
 int ServerSession::on_begin_frame(const nghttp2_frame_hd& frame) {
@@ -156,7 +160,7 @@ int ServerSession::open_stream(std::int32_t id) {
         ++refusals_;
         return 0;
     }
-    ServerStream& stream = *module_.make_stream().release();  // until let_go
+    ServerStream& stream = *module_.streams().take().release();  // until let_go
     open_.push_back(stream);
     touched_ = true;
     quiet_ = false;
@@ -176,8 +180,7 @@ int ServerSession::on_header(Bytes name, Bytes value) {
     if (reading_head_->in_trailers()) reader.add_trailer(name, value, most);
     else reader.add(name, value, most);
     if (reader.list_size() <= most * kListExcess) return 0;
-    flooded_ = true;  // a few bytes of HPACK can stand for megabytes
-    flood_ = Flood::header_list;
+    trip(Flood::header_list);  // a few bytes of HPACK can stand for megabytes
     return NGHTTP2_ERR_CALLBACK_FAILURE;
 }
 
@@ -369,7 +372,7 @@ void ServerSession::let_go(ServerStream& stream, std::uint32_t error_code) {
     stream.close(error_code);
     static_cast<ListNode<StreamTag>&>(stream).unlink();
     static_cast<ListNode<UnsentTag>&>(stream).unlink();
-    module_.recycle(std::unique_ptr<ServerStream>(&stream));
+    module_.streams().put(std::unique_ptr<ServerStream>(&stream));
     --streams_;
     --stats().active_streams;
     if (stage_ != Stage::open) return;
@@ -447,13 +450,13 @@ void ServerSession::send_last_goaway() {
 
 void ServerSession::finish_if_over() {
     if (stage_ == Stage::finished) return;
-    const bool done = !nghttp2_session_want_write(raw()) && streams_ == 0;
-    if (!nghttp2_session_want_read(raw()) && !nghttp2_session_want_write(raw()) && goaway_code_ != NGHTTP2_NO_ERROR)
+    if (nghttp2_session_want_write(raw())) return;
+    if (goaway_code_ != NGHTTP2_NO_ERROR && !nghttp2_session_want_read(raw()))
         return finish(Reason::protocol_error, CloseMode::linger);
-    if (done && stage_ == Stage::last)
-        return finish(closing_, closing_ == Reason::shed ? CloseMode::flush : CloseMode::linger);
-    if (done && read_ended_) finish(Reason::peer_closed, CloseMode::flush);
-    else if (done && peer_left_) finish(Reason::peer_closed, CloseMode::linger);  // it may still acknowledge something
+    if (streams_ > 0) return;
+    if (stage_ == Stage::last) return finish(closing_, closing_ == Reason::shed ? CloseMode::flush : CloseMode::linger);
+    if (read_ended_) finish(Reason::peer_closed, CloseMode::flush);
+    else if (peer_left_) finish(Reason::peer_closed, CloseMode::linger);  // it may still acknowledge something
 }
 
 void ServerSession::finish(Reason reason, CloseMode mode) {

@@ -78,6 +78,7 @@ private:
     void open_window();
     ServerStream* find(std::int32_t id) const;
     bool spend(Flood kind, std::uint32_t amount = 1);
+    void trip(Flood kind);
     void tell_error(int error, Bytes input);
     void break_off(std::uint32_t code, Reason reason);
     void pull(ByteQueue& out);

@@ -77,15 +77,12 @@ def ask_once(client, tally, raw=request()):
     return response
 
 
-class Askers:
-    """Threads that ask on kept connections until stopped, and connect anew when told to close."""
+class Crew:
+    """A thread for each of `shares`, which `_run` fills until `ending` is set; subclasses say how to `stop`."""
 
-    def __init__(self, connect, count=4, pause=0.0):
-        self.connect = connect
-        self.pause = pause
+    def __init__(self, shares):
         self.ending = threading.Event()
-        self.tallies = [Tally() for _ in range(count)]
-        self.threads = [threading.Thread(target=self._run, args=(tally,), daemon=True) for tally in self.tallies]
+        self.threads = [threading.Thread(target=self._run, args=(share,), daemon=True) for share in shares]
 
     def __enter__(self):
         for thread in self.threads:
@@ -94,6 +91,16 @@ class Askers:
 
     def __exit__(self, *_):
         self.stop()
+
+
+class Askers(Crew):
+    """Threads that ask on kept connections until stopped, and connect anew when told to close."""
+
+    def __init__(self, connect, count=4, pause=0.0):
+        self.connect = connect
+        self.pause = pause
+        self.tallies = [Tally() for _ in range(count)]
+        super().__init__(self.tallies)
 
     def _run(self, tally):
         client = None

@@ -1,10 +1,10 @@
 """HTTP/2 load whose every stream is accounted for: answered whole, refused so that it can be tried again, or lost."""
 
-import threading
 from dataclasses import dataclass, field
 
 from .h2client import INITIAL_WINDOW_SIZE, LAST_OF_ALL, Code, connect
 from .http import Closed
+from .load import Crew
 
 WIDE = 2**31 - 1
 
@@ -25,7 +25,7 @@ class Books:
         self.farewells += other.farewells
 
 
-class Streams:
+class Streams(Crew):
     """Threads with one session each, which keep `width` streams in flight, and connect anew after a GOAWAY."""
 
     def __init__(self, sluice, *, sessions=4, width=8, path="/", size=6, name="web", reconnect=True):
@@ -33,17 +33,8 @@ class Streams:
         self.connect = lambda: connect(sluice, name, address=self.address, settings={INITIAL_WINDOW_SIZE: WIDE},
                                        window=WIDE)
         self.width, self.path, self.size, self.reconnect = width, path, size, reconnect
-        self.ending = threading.Event()
         self.all_books = [Books() for _ in range(sessions)]
-        self.threads = [threading.Thread(target=self._run, args=(books,), daemon=True) for books in self.all_books]
-
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stop()
+        super().__init__(self.all_books)
 
     def stop(self):
         self.ending.set()
