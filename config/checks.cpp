@@ -4,11 +4,14 @@
 
 #include "config/address.h"
 #include "core/base/text.h"
+#include "core/base/units.h"
 
 namespace sluice::config {
 namespace {
 
 constexpr std::size_t kMaxName = 64;
+constexpr std::uint64_t kLeastStatus = 100;
+constexpr std::uint64_t kMostStatus = 599;
 
 CheckedText expected(std::string_view what, std::string_view text) {
     return tl::unexpected("expected " + std::string(what) + got(text));
@@ -61,6 +64,22 @@ constexpr std::string_view kFramingFields[] = {"connection", "content-length", "
                                                "te",         "trailer",        "transfer-encoding", "upgrade"};
 constexpr std::string_view kRedirects[] = {"301", "302", "303", "307", "308"};
 
+bool is_framing(std::string_view field) {
+    return std::ranges::find(kFramingFields, to_lower(field)) != std::end(kFramingFields);
+}
+
+bool is_port(std::string_view text) {
+    const auto port = parse_number(text);
+    return port && *port >= 1 && *port <= 65535;
+}
+
+// The colons of a v6 address stand in brackets, so the last one outside of them is the port's.
+bool is_authority(std::string_view text) {
+    const auto colon = text.rfind(':');
+    if (colon == text.npos || text.ends_with(']')) return is_host(text);
+    return is_host(text.substr(0, colon)) && is_port(text.substr(colon + 1));
+}
+
 CheckedText check_header_name(std::string_view text) {
     if (is_token(text)) return std::string(text);
     return expected("a header name: letters, digits and !#$%&'*+-.^_`|~", text);
@@ -70,7 +89,7 @@ CheckedText check_header_name(std::string_view text) {
 
 std::string got(std::string_view text) { return ", got '" + escape_control(shorten(text, 60)) + "'"; }
 
-CheckedText check_listener_name(std::string_view text) {
+CheckedText check_name(std::string_view text) {
     if (!text.empty() && text.size() <= kMaxName && std::ranges::all_of(text, is_name_char)) return std::string(text);
     return expected("a name of 1 to 64 characters out of a-z, 0-9, _ and -", text);
 }
@@ -144,7 +163,7 @@ CheckedText check_match_header(std::string_view text) {
 }
 
 CheckedText check_response_header(std::string_view text) {
-    if (std::ranges::find(kFramingFields, to_lower(text)) == std::end(kFramingFields)) return check_header_name(text);
+    if (!is_framing(text)) return check_header_name(text);
     return tl::unexpected("'" + to_lower(text) + "' cannot be set: it belongs to the connection, not to the response");
 }
 
@@ -165,6 +184,72 @@ CheckedText check_location(std::string_view text) {
     if (text.empty() || has_blank(text)) return expected("a location without blanks and control characters", text);
     if (!placeholders_known(text)) return expected("no placeholders but {path} and {host}", text);
     return std::string(text);
+}
+
+CheckedText check_proxy_header(std::string_view text) {
+    if (is_framing(text))
+        return tl::unexpected("'" + to_lower(text) + "' cannot be changed: it belongs to the connection");
+    if (iequals(text, "host"))
+        return tl::unexpected(std::string("'host' cannot be changed here: that is what the key host is for"));
+    return check_header_name(text);
+}
+
+CheckedText check_strip_prefix(std::string_view text) {
+    return text.empty() ? std::string() : check_request_path(text);
+}
+
+CheckedText check_authority(std::string_view text) {
+    std::string host = to_lower(text);
+    if (host.empty() || is_authority(host)) return host;
+    return expected("a host such as example.com or example.com:8080", text);
+}
+
+CheckedText check_server_name(std::string_view text) {
+    std::string name = normal_host(text);
+    if (name.empty() || is_host_name(name) || is_ip_literal(name)) return name;
+    return expected("a host name or an IP address, without a port", text);
+}
+
+CheckedText check_hash(std::string_view text) {
+    const auto colon = text.find(':');
+    const auto source = text.substr(0, colon);
+    if (colon == text.npos && (text.empty() || text == "client")) return std::string(text);
+    if (colon != text.npos && is_token(text.substr(colon + 1))) {
+        if (source == "header") return to_lower(text);
+        if (source == "cookie") return std::string(text);
+    }
+    return expected("client, header:NAME or cookie:NAME", text);
+}
+
+CheckedText check_trusted(std::string_view text) {
+    if (text == "unix") return std::string(text);
+    return parse_network(text);
+}
+
+CheckedText check_endpoint(std::string_view text) {
+    return parse_endpoint(text).map([](const EndpointConfig& endpoint) { return endpoint.text(); });
+}
+
+CheckedText check_status_range(std::string_view text) {
+    return parse_status_range(text).map([](const StatusRange& range) { return range.text(); });
+}
+
+CheckedText check_target(std::string_view text) {
+    if (text.starts_with('/') && !has_blank(text) && text.find('#') == text.npos) return std::string(text);
+    return expected("a path that starts with '/', without blanks, control characters and '#'", text);
+}
+
+std::string StatusRange::text() const { return std::to_string(min) + (min == max ? "" : "-" + std::to_string(max)); }
+
+tl::expected<StatusRange, std::string> parse_status_range(std::string_view text) {
+    const auto dash = text.find('-');
+    const auto min = parse_number(text.substr(0, dash));
+    const auto max = dash == text.npos ? min : parse_number(text.substr(dash + 1));
+    const bool known = min && max && *min >= kLeastStatus && *max <= kMostStatus;
+    if (known && *min <= *max) return StatusRange{*min, *max};
+    const auto* const order = known ? ", the smaller one first" : "";
+    return tl::unexpected("expected a status such as 200, or a range such as 200-399, from 100 to 599" +
+                          std::string(order) + got(text));
 }
 
 }  // namespace sluice::config

@@ -23,6 +23,13 @@ enum class TlsVersion { tls12, tls13 };
 enum class ClientAuth { none, optional, require };
 enum class LogLevel { debug, info, warning, error };
 enum class AccessFormat { off, json, combined };
+enum class UpstreamProtocol { http, http2 };
+enum class Balance { least_requests, round_robin, consistent_hash };
+enum class ProxyProtocol { off, v1, v2 };
+enum class ForwardedMode { append, replace, off };
+enum class RequestId { pass, make };
+enum class CheckType { http, tcp };
+enum class RetryOn { connect_error, reset, timeout, http_502, http_503, http_504 };
 
 // Where in the file a value stood; line and column count from 1, 0 = not from a file.
 struct Position {
@@ -96,7 +103,47 @@ struct EchoAction {
     bool operator==(const EchoAction&) const = default;
 };
 
-using RouteAction = std::variant<RespondAction, RedirectAction, EchoAction>;
+// What is tried again, and how often, beside the one replay of a request that met a stale connection.
+struct RetryConfig {
+    std::uint64_t count = 1;  // attempts after the first; 0 = none
+    std::vector<RetryOn> on = {RetryOn::connect_error, RetryOn::reset};
+    double budget = 0.2;  // retries may be this share of the requests to the upstream; a few are always allowed
+    bool operator==(const RetryConfig&) const = default;
+};
+
+struct ProxyAction {
+    std::string upstream;                               // by name
+    std::string strip_prefix;                           // of whole segments, taken off the path; "" = none
+    std::string host;                                   // sent instead of the client's Host; "" = the client's is kept
+    ForwardedMode x_forwarded = ForwardedMode::append;  // X-Forwarded-For, -Proto, -Host
+    ForwardedMode forwarded = ForwardedMode::off;       // RFC 7239
+    bool via = true;
+    RequestId request_id = RequestId::pass;               // make: where the client sends none, or is not trusted
+    bool allow_underscores = false;                       // header names with '_' go on
+    bool expose_reason = false;                           // errors of ours have x-sluice-reason
+    HeaderList set_request_headers, add_request_headers;  // set: instead of those of the same name
+    std::vector<std::string> remove_request_headers;
+    HeaderList set_response_headers, add_response_headers;
+    std::vector<std::string> remove_response_headers;
+    Millis connect_timeout = 0s;      // until a connection is there, waiting included; 0 = that of the upstream
+    Millis first_byte_timeout = 60s;  // from the whole request sent to the answer's head
+    Millis idle_timeout = 60s;        // of the answer, while we want to read
+    Millis total_timeout = 0s;        // of the whole exchange with all its attempts
+    RetryConfig retry;
+    Position where;
+    bool operator==(const ProxyAction& o) const {
+        return upstream == o.upstream && strip_prefix == o.strip_prefix && host == o.host &&
+               x_forwarded == o.x_forwarded && forwarded == o.forwarded && via == o.via && request_id == o.request_id &&
+               allow_underscores == o.allow_underscores && expose_reason == o.expose_reason &&
+               set_request_headers == o.set_request_headers && add_request_headers == o.add_request_headers &&
+               remove_request_headers == o.remove_request_headers && set_response_headers == o.set_response_headers &&
+               add_response_headers == o.add_response_headers && remove_response_headers == o.remove_response_headers &&
+               connect_timeout == o.connect_timeout && first_byte_timeout == o.first_byte_timeout &&
+               idle_timeout == o.idle_timeout && total_timeout == o.total_timeout && retry == o.retry;
+    }
+};
+
+using RouteAction = std::variant<RespondAction, RedirectAction, EchoAction, ProxyAction>;
 
 struct RouteConfig {
     RouteMatch match;
@@ -146,11 +193,105 @@ struct ListenerConfig {
     BindAddress bind;
     bool allow_http1 = true;                            // http2 over TLS: a client may choose HTTP/1.1 by ALPN
     OnPoolChange on_pool_change = OnPoolChange::store;  // http2: what a reload does with a changed pool
+    std::vector<std::string> trusted_proxies;           // addresses, networks (10.0.0.0/8, fd00::/8) or "unix"
+    ProxyProtocol proxy_protocol = ProxyProtocol::off;  // expected of trusted proxies, refused from all others
     std::optional<TlsConfig> tls;
     PoolSettings pool;
     std::vector<RouteConfig> routes;
     Position where;
     Position bind_where;
+};
+
+// One of an upstream's endpoints: "127.0.0.1:80", "[::1]:80", "name:80" (its first address), "dns:name:80" (all its
+// addresses), "unix:/path"; followed by " weight=N" or not.
+struct EndpointConfig {
+    enum class Kind { tcp, unix_socket, name, dns } kind = Kind::tcp;
+    std::string host;  // IP literal without brackets, or name; empty for unix sockets
+    std::uint16_t port = 0;
+    std::string path;          // unix sockets only
+    std::uint32_t weight = 1;  // 1 to 100
+
+    std::string text() const;     // as it would stand in the file
+    std::string address() const;  // the same without the weight
+    bool operator==(const EndpointConfig&) const = default;
+};
+
+// The `pool:` of an upstream. Connections are counted for each endpoint.
+struct UpstreamPool {
+    std::uint64_t min_connections = 0;    // kept open to each healthy endpoint
+    std::uint64_t max_connections = 100;  // never passed
+    std::uint64_t max_pending = 1024;     // requests of the upstream that may wait for a connection
+    Millis pending_timeout = 5s;
+    Millis connect_timeout = 3s;        // TCP, TLS and the SETTINGS of HTTP/2
+    double scale_up_threshold = 0.8;    // grows when the used share of the open ones passes it
+    double scale_down_threshold = 0.4;  // shrinks a quarter at a time when the used share stayed below it for
+    Millis scale_down_hold = 30s;
+    Millis idle_timeout = 60s;                          // of a connection above min_connections; 0 = never
+    std::uint64_t max_requests_per_connection = 10000;  // with a spread of 10 %; 0 = no limit
+    Millis max_lifetime = 1h;                           // with a spread of 10 %; 0 = no limit
+    std::uint64_t max_concurrent_streams = 100;         // http2: of a connection; the peer may allow less
+    bool operator==(const UpstreamPool&) const = default;
+};
+
+// Active checks of each endpoint, over connections of their own that count against max_connections.
+struct HealthCheckConfig {
+    CheckType type = CheckType::http;
+    Millis interval = 5s;  // with a jitter of 10 %
+    Millis timeout = 2s;
+    std::string path = "/";
+    std::string host;                // "" = the upstream's name
+    std::uint64_t status_min = 200;  // expected
+    std::uint64_t status_max = 399;
+    std::uint64_t rise = 2;  // successes until it is healthy again
+    std::uint64_t fall = 2;  // failures until it is unhealthy
+    bool operator==(const HealthCheckConfig&) const = default;
+};
+
+// Passive checks: what requests themselves tell of an endpoint.
+struct PassiveHealth {
+    std::uint64_t consecutive_errors = 5;  // connect errors, resets, timeouts, 502-504 in a row that eject; 0 = off
+    Millis ejection_time = 10s;            // times the number of ejections in a row
+    Millis max_ejection_time = 300s;
+    double max_ejected = 0.5;  // share of the endpoints that may be ejected at once
+    bool operator==(const PassiveHealth&) const = default;
+};
+
+// The client side of TLS, to an upstream.
+struct UpstreamTls {
+    std::string server_name;  // for SNI and verification; "" = the endpoint's host
+    bool verify = true;
+    std::string ca;           // path of a PEM file; "" = the system's
+    std::string certificate;  // of ours, path of a PEM chain; "" = none
+    std::string key;          // "" = in the certificate's file
+    TlsVersion min_version = TlsVersion::tls12;
+    TlsVersion max_version = TlsVersion::tls13;
+    Position where;
+    bool operator==(const UpstreamTls& o) const {
+        return server_name == o.server_name && verify == o.verify && ca == o.ca && certificate == o.certificate &&
+               key == o.key && min_version == o.min_version && max_version == o.max_version;
+    }
+};
+
+struct UpstreamConfig {
+    std::string name;  // as of listeners, unique among upstreams
+    UpstreamProtocol protocol = UpstreamProtocol::http;
+    std::vector<EndpointConfig> endpoints;
+    Balance balance = Balance::least_requests;
+    std::string hash;          // consistent_hash: "client", "header:NAME" or "cookie:NAME"; "" = client
+    Millis slow_start = 10s;   // how long a recovered endpoint takes to get its full share; 0 = at once
+    Millis dns_refresh = 30s;  // of endpoints with names
+    ProxyProtocol proxy_protocol = ProxyProtocol::off;  // sent first; such connections serve one request each
+    std::optional<UpstreamTls> tls;
+    UpstreamPool pool;
+    std::optional<HealthCheckConfig> health_check;  // none: no active checks
+    PassiveHealth passive_health;
+    Position where;
+    bool operator==(const UpstreamConfig& o) const {
+        return name == o.name && protocol == o.protocol && endpoints == o.endpoints && balance == o.balance &&
+               hash == o.hash && slow_start == o.slow_start && dns_refresh == o.dns_refresh &&
+               proxy_protocol == o.proxy_protocol && tls == o.tls && pool == o.pool && health_check == o.health_check &&
+               passive_health == o.passive_health;
+    }
 };
 
 struct Limits {
@@ -185,6 +326,7 @@ struct Config {
     LogConfig log;
     AdminConfig admin;
     std::vector<ListenerConfig> listeners;
+    std::vector<UpstreamConfig> upstreams;
 };
 
 }  // namespace sluice::config

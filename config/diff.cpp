@@ -10,11 +10,10 @@ namespace {
 
 constexpr std::string_view kAbsent = "absent";
 
-using ListenersByName = std::unordered_map<std::string_view, const ListenerConfig*>;
-
-ListenersByName by_name(const Config& config) {
-    ListenersByName out;
-    for (const ListenerConfig& listener : config.listeners) out.emplace(listener.name, &listener);
+template <class T>
+std::unordered_map<std::string_view, const T*> by_name(const std::vector<T>& list) {
+    std::unordered_map<std::string_view, const T*> out;
+    for (const T& element : list) out.emplace(element.name, &element);
     return out;
 }
 
@@ -57,27 +56,39 @@ public:
         for (const SectionInfo* info : children_of(Section::root)) {
             if (info->form == Form::map) compare_child(*info, &from, &to, "");
         }
-        const auto old_names = by_name(from);
-        const auto new_names = by_name(to);
-        const SectionInfo& info = section_info(Section::listener);
-        for (const ListenerConfig& old : from.listeners) {
-            listener_ = old.name;
-            const auto now = new_names.find(old.name);
-            if (now == new_names.end()) add_element(info, {&old}, {}, listener_key());
-            else compare_listener(old, *now->second);
-        }
-        for (const ListenerConfig& now : to.listeners) {
-            listener_ = now.name;
-            if (!old_names.contains(now.name)) add_element(info, {}, {&now}, listener_key());
-        }
+        compare_named(section_info(Section::listener), from.listeners, to.listeners, listener_);
+        compare_named(section_info(Section::upstream), from.upstreams, to.upstreams, upstream_);
         return std::move(changes_);
     }
 
 private:
-    std::string listener_key() const { return "listeners." + listener_; }
+    template <class T>
+    void compare_named(const SectionInfo& info, const std::vector<T>& from, const std::vector<T>& to,
+                       std::string& current) {
+        const auto old_names = by_name(from);
+        const auto new_names = by_name(to);
+        const auto key = [&] { return join_path(std::string(info.key), current); };
+        for (const T& old : from) {
+            current = old.name;
+            const auto now = new_names.find(old.name);
+            if (now == new_names.end()) add_element(info, {&old}, {}, key());
+            else compare_same_name(info.id, old, *now->second, key());
+        }
+        for (const T& now : to) {
+            current = now.name;
+            if (!old_names.contains(now.name)) add_element(info, {}, {&now}, key());
+        }
+        current.clear();
+    }
+
+    template <class T>
+    void compare_same_name(Section section, const T& from, const T& to, const std::string& path) {
+        protocol_ = column_of(to.protocol);
+        compare_section(section, &from, &to, path);
+    }
 
     void add(std::string key, std::string from, std::string to, ReloadClass reload_class) {
-        changes_.push_back({std::move(key), std::move(from), std::move(to), reload_class, listener_});
+        changes_.push_back({std::move(key), std::move(from), std::move(to), reload_class, listener_, upstream_});
     }
 
     // A change of the element as a whole: it came, went, or is another altogether.
@@ -85,11 +96,6 @@ private:
                      const std::string& path) {
         const auto shown = [&](const auto& element) { return element ? info.summary(*element) : std::string(kAbsent); };
         add(path, shown(from), shown(to), info.reload_class);
-    }
-
-    void compare_listener(const ListenerConfig& from, const ListenerConfig& to) {
-        protocol_ = to.protocol;
-        compare_section(Section::listener, &from, &to, listener_key());
     }
 
     void compare_section(Section section, ConstTarget from, ConstTarget to, const std::string& path) {
@@ -137,7 +143,8 @@ private:
 
     const SettingsTable& table_;
     Protocol protocol_ = Protocol::http;
-    std::string listener_;
+    std::string listener_;  // the one that is compared just now, "" between them
+    std::string upstream_;
     std::vector<Change> changes_;
 };
 

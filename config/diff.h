@@ -1,8 +1,8 @@
 #pragma once
 // What is different between two configurations, key by key, and when each difference takes effect.
 // Pure functions on values; the results own their texts. Values are printed as in the file, long ones cut.
-// Listeners are compared by name, whatever their order. Keys: log.level, listeners.web.pool.max_connections,
-// listeners.web.routes[1].respond.body.
+// Listeners and upstreams are compared by name, whatever their order. Keys: log.level, upstreams.api.endpoints,
+// listeners.web.pool.max_connections, listeners.web.routes[1].respond.body.
 // Not to be asked to apply anything.
 
 #include <string>
@@ -15,7 +15,8 @@ namespace sluice::config {
 struct Change {
     std::string key, from, to;
     ReloadClass reload_class = ReloadClass::live;
-    std::string listener;  // "" = global
+    std::string listener;  // whose key it is; with upstream "" too: global
+    std::string upstream;
     bool operator==(const Change&) const = default;
 };
 

@@ -55,6 +55,8 @@ bool in_range(const Setting& row, const Value& value) {
     return !number || row.range.max == 0 || (*number >= row.range.min && *number <= row.range.max);
 }
 
+bool is_list(Type type) { return type == Type::text_list || type == Type::endpoint_list || type == Type::choice_list; }
+
 bool is_empty_list(const Node& node) {
     return node.kind == Node::Kind::null || (node.kind == Node::Kind::list && node.children.empty());
 }
@@ -109,18 +111,18 @@ void Reader::read_element(const Spot& spot, Section section, Target target) {
 
 void Reader::note_place(Target target, const Spot& spot) {
     positions_.add(spot.path, spot.where);
+    std::visit(
+        [&](auto* element) {
+            if constexpr (requires { element->where; }) element->where = spot.where;
+        },
+        target);
     const auto place_of = [&](const char* key) {
         const std::string path = join_path(spot.path, key);
         return positions_.has(path) ? positions_.of(path) : spot.where;
     };
-    if (auto** tls = std::get_if<TlsConfig*>(&target)) {
-        (*tls)->where = spot.where;
-        (*tls)->main.where = place_of("certificate");
-    }
+    if (auto** tls = std::get_if<TlsConfig*>(&target)) (*tls)->main.where = place_of("certificate");
     if (auto** pair = std::get_if<CertificateConfig*>(&target)) (*pair)->where = place_of("certificate");
-    if (auto** route = std::get_if<RouteConfig*>(&target)) (*route)->where = spot.where;
     if (auto** listener = std::get_if<ListenerConfig*>(&target)) {
-        (*listener)->where = spot.where;
         (*listener)->bind_where = positions_.of(spot.path + ".bind");
     }
 }
@@ -227,7 +229,7 @@ void Reader::read_setting(const Spot& spot, const Setting& row, Target target) {
 
 std::optional<Value> Reader::read_value(const Spot& spot, const Setting& row) {
     if (row.type == Type::headers) return read_headers(spot, row);
-    if (row.type == Type::text_list && spot.node.kind == Node::Kind::list) return read_text_list(spot, row);
+    if (is_list(row.type) && spot.node.kind == Node::Kind::list) return read_texts(spot, row);
     return read_scalar(spot, row);
 }
 
@@ -247,17 +249,17 @@ std::optional<std::string> Reader::checked(const Spot& spot, TextCheck check) {
     return fail(spot, text.error());
 }
 
-std::optional<Value> Reader::read_text_list(const Spot& spot, const Setting& row) {
+std::optional<Value> Reader::read_texts(const Spot& spot, const Setting& row) {
     StringList list;
     const std::size_t count = spot.node.children.size();
-    if (count == 0 && row.presence == Presence::condition)
-        return fail(spot, "expected at least one, got an empty list");
+    if (count == 0 && row.presence != Presence::optional) return fail(spot, "expected at least one, got an empty list");
     for (std::size_t i = 0; i < count; ++i) {
         const Spot item = child(spot, i, spot.path + "[" + std::to_string(i) + "]");
         if (item.node.kind != Node::Kind::scalar) {
             fail(item, expected_kind("a text", item.node.kind));
-        } else if (auto text = checked(item, row.check)) {
-            list.push_back(std::move(*text));
+        } else if (auto value = read_scalar(item, row)) {
+            list.push_back(std::move(std::get<StringList>(*value).front()));
+            positions_.add(item.path, item.where);
         }
     }
     return list.size() == count ? std::optional<Value>(std::move(list)) : std::nullopt;

@@ -43,7 +43,7 @@ private:
 
     std::optional<Value> read_value(const Spot& spot, const Setting& row);
     std::optional<Value> read_scalar(const Spot& spot, const Setting& row);
-    std::optional<Value> read_text_list(const Spot& spot, const Setting& row);
+    std::optional<Value> read_texts(const Spot& spot, const Setting& row);
     std::optional<Value> read_headers(const Spot& spot, const Setting& row);
     std::optional<std::pair<std::string, std::string>> read_header(const Spot& name, const Spot& value,
                                                                    const Setting& row);

@@ -48,7 +48,11 @@ public:
 
 private:
     Lines section(Section section, ConstTarget target) {
-        if (const auto* listener = std::get_if<const ListenerConfig*>(&target)) protocol_ = (*listener)->protocol;
+        std::visit(
+            [&](const auto* element) {
+                if constexpr (requires { element->protocol; }) protocol_ = column_of(element->protocol);
+            },
+            target);
         Lines lines;
         for (const Setting* row : table_.rows_of(section)) {
             if (row->applies_to(protocol_)) append(lines, setting(*row, target), "");
@@ -70,9 +74,11 @@ private:
         const auto elements = info.elements(target);
         const bool may_be_absent = info.form == Form::alternative || info.form == Form::optional;
         if (elements.empty() && may_be_absent) return {};
+        const bool told = explained(&info);
         Lines lines = remark(&info, info.help);
         if (comments_ == Comments::all) lines.insert(lines.begin(), "");
         const Lines inner = info.form == Form::list ? list(info, elements) : section(info.id, elements[0]);
+        if (told && inner.empty() && info.form == Form::map) return {};
         const std::string empty = info.form == Form::list ? " []" : " {}";
         lines.push_back(std::string(info.key) + ":" + (inner.empty() ? empty : ""));
         append(lines, inner, "  ");
@@ -127,27 +133,51 @@ RouteConfig example_route(std::string path, RouteAction action) {
     return route;
 }
 
-ListenerConfig example_listener(const SettingsTable& table) {
-    ListenerConfig listener;
-    set_examples(table, Section::listener, &listener);
-    return listener;
+// An element with those of its keys that have no default.
+template <class T>
+T example(const SettingsTable& table, Section section) {
+    T element;
+    set_examples(table, section, &element);
+    return element;
 }
 
-// The defaults, and what has none: a listener with a route of each kind, and one that has all of TLS and HTTP/2.
-Config example_config(const SettingsTable& table) {
-    ListenerConfig web = example_listener(table);
-    RedirectAction redirect;
-    set_examples(table, Section::redirect, &redirect);
-    web.routes = {example_route("/", RespondAction{}), example_route("/old", redirect),
-                  example_route("/echo", EchoAction{})};
-    ListenerConfig secure = example_listener(table);
+ListenerConfig example_web(const SettingsTable& table) {
+    auto web = example<ListenerConfig>(table, Section::listener);
+    web.routes = {
+        example_route("/", RespondAction{}), example_route("/old", example<RedirectAction>(table, Section::redirect)),
+        example_route("/echo", EchoAction{}), example_route("/api", example<ProxyAction>(table, Section::proxy))};
+    return web;
+}
+
+ListenerConfig example_secure(const SettingsTable& table, const std::string& upstream) {
+    auto secure = example<ListenerConfig>(table, Section::listener);
     secure.name = "secure";
     secure.protocol = Protocol::http2;
     secure.bind.port = 8443;
-    set_examples(table, Section::tls, &secure.tls.emplace());
-    secure.routes = {example_route("/", EchoAction{})};
+    secure.tls = example<TlsConfig>(table, Section::tls);
+    auto proxy = example<ProxyAction>(table, Section::proxy);
+    proxy.upstream = upstream;
+    secure.routes = {example_route("/", std::move(proxy))};
+    return secure;
+}
+
+UpstreamConfig example_secure_upstream(const SettingsTable& table) {
+    auto secure = example<UpstreamConfig>(table, Section::upstream);
+    secure.name = "secure-api";
+    secure.protocol = UpstreamProtocol::http2;
+    secure.tls.emplace();
+    return secure;
+}
+
+// The defaults, and what has none: a listener with a route of each kind, and one that has all of TLS and HTTP/2; and
+// upstreams that are the same.
+Config example_config(const SettingsTable& table) {
+    auto api = example<UpstreamConfig>(table, Section::upstream);
+    api.health_check.emplace();
+    UpstreamConfig secure_api = example_secure_upstream(table);
     Config config;
-    config.listeners = {std::move(web), std::move(secure)};
+    config.listeners = {example_web(table), example_secure(table, secure_api.name)};
+    config.upstreams = {std::move(api), std::move(secure_api)};
     return config;
 }
 
@@ -173,7 +203,7 @@ std::string only_text(const Setting& row) {
 
 std::string row_facts(const Setting& row) {
     std::string out;
-    for (const std::string& part : {only_text(row), row.type == Type::choice ? row.expected() : row.range_text()}) {
+    for (const std::string& part : {only_text(row), !row.names.empty() ? row.expected() : row.range_text()}) {
         if (!part.empty()) out += part + "; ";
     }
     return out + change_text(row);
@@ -188,8 +218,9 @@ std::string defaults_yaml(const SettingsTable& table) {
     for (const std::string& line : comment(
              "Every key with its default. In brackets: the protocols that have the key if not all, its range, and when "
              "a change takes effect. live: at once, for connections that are open too. new_connections: for those to "
-             "come. rebind: by listening anew. restart: with the next restart. What has no default (listeners, tls and "
-             "routes) stands here as an example; the second listener has the keys that the first could not show.")) {
+             "come. rebind: by listening anew. restart: with the next restart. What has no default (listeners, tls, "
+             "routes, upstreams and their health_check) stands here as an example; the second listener and the second "
+             "upstream have the keys that the first could not show.")) {
         out += line + "\n";
     }
     return out + "\n" + YamlWriter(table, Comments::all).file(example_config(table));

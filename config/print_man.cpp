@@ -40,7 +40,7 @@ Each key says when a change takes effect in a running daemon:
 At once, for connections that are open too.
 .TP
 .B new_connections
-For connections that are accepted from then on.
+For connections that are accepted, or opened to an upstream, from then on.
 .TP
 .B rebind
 At once, by listening anew.

@@ -43,6 +43,11 @@ std::string array_of_names(Names names) {
     return "[" + out + "]";
 }
 
+// Of one item alone, or a list of them.
+Object one_or_list(const std::string& item, const std::string& more) {
+    return Object().add("anyOf", any_of(item, R"({"type":"array","items":)" + item + more + "}"));
+}
+
 constexpr const char* kZero = R"({"const":0})";
 
 // What a value of the row's type looks like to an editor.
@@ -60,9 +65,13 @@ Object type_schema(const Setting& row) {
         case Type::rate: return Object().add("anyOf", any_of(kZero, pattern("^(0|[1-9][0-9]*)(B|KiB|MiB|GiB|TiB)/s$")));
         case Type::choice: return Object().add("enum", array_of_names(row.names));
         case Type::boolean: return Object().text("type", "boolean");
-        case Type::text_list:
+        case Type::text_list: return one_or_list(R"({"type":"string"})", "");
+        case Type::endpoint_list: return one_or_list(R"({"type":"string"})", R"(,"minItems":1)");
+        case Type::choice_list: return one_or_list(Object().add("enum", array_of_names(row.names)).json(), "");
+        case Type::ratio: return Object().text("type", "number").add("minimum", "0").add("maximum", "1");
+        case Type::status_range:
             return Object().add("anyOf",
-                                any_of(R"({"type":"string"})", R"({"type":"array","items":{"type":"string"}})"));
+                                any_of(R"({"type":"integer","minimum":100,"maximum":599})", pattern(row.pattern)));
         case Type::headers:
             return Object()
                 .text("type", "object")
@@ -74,11 +83,14 @@ Object type_schema(const Setting& row) {
     return row.pattern.empty() ? text : text.text("pattern", row.pattern);
 }
 
+// Printed in the file as in JSON.
+constexpr Type kJsonTypes[] = {Type::integer, Type::boolean, Type::ratio};
+
 std::string default_json(const Setting& row) {
     const Value value = row.member.initial();
-    if (row.type == Type::integer || row.type == Type::boolean) return row.format(value);
+    if (std::ranges::find(kJsonTypes, row.type) != std::end(kJsonTypes)) return row.format(value);
     if (row.type == Type::headers) return "{}";
-    if (row.type == Type::text_list) return "[]";
+    if (const auto* texts = std::get_if<StringList>(&value)) return array_of_texts(*texts);
     if (const auto* text = std::get_if<std::string>(&value)) return json_string(*text);
     if (row.type == Type::address) return json_string("");
     return json_string(row.format(value));

@@ -82,6 +82,26 @@ std::string route_summary(ConstTarget element) {
                    kMaxSummary);
 }
 
+// "present (127.0.0.1:9001, 127.0.0.1:9002)"
+std::string upstream_summary(ConstTarget element) {
+    std::string endpoints;
+    for (const EndpointConfig& endpoint : std::get<const UpstreamConfig*>(element)->endpoints) {
+        endpoints += (endpoints.empty() ? "" : ", ") + endpoint.text();
+    }
+    return present(endpoints);
+}
+
+std::string upstream_tls_summary(ConstTarget element) {
+    const UpstreamTls& tls = *std::get<const UpstreamTls*>(element);
+    if (!tls.verify) return present("not verified");
+    return present(tls.server_name.empty() ? "verified by host" : tls.server_name);
+}
+
+std::string health_check_summary(ConstTarget element) {
+    const HealthCheckConfig& check = *std::get<const HealthCheckConfig*>(element);
+    return present(check.type == CheckType::tcp ? "tcp" : "http " + check.path);
+}
+
 constexpr SectionInfo kSections[] = {
     {Section::limits, Section::root, Form::map, "limits", "Bounds of the whole process.", false, same, only},
     {Section::log, Section::root, Form::map, "log", "What is logged.", false, same, only},
@@ -120,6 +140,32 @@ constexpr SectionInfo kSections[] = {
     {Section::echo, Section::route, Form::alternative, "echo",
      "Sends the body of the request back, as it comes. It has no keys: write `echo: {}`.", false, choose<EchoAction>,
      chosen<EchoAction>},
+    {Section::proxy, Section::route, Form::alternative, "proxy",
+     "Sends the request to an upstream, and its answer back, both as they come.", false, choose<ProxyAction>,
+     chosen<ProxyAction>},
+    {Section::retry, Section::proxy, Form::map, "retry",
+     "When a request that failed is sent again. One that the upstream may have worked on is so only if its method is "
+     "idempotent.",
+     false, part<&ProxyAction::retry, ProxyAction>, the_part<&ProxyAction::retry, ProxyAction>},
+    {Section::upstream, Section::root, Form::list, "upstreams",
+     "The services behind: each has a name, for the proxy routes, and endpoints, to which connections are kept.", false,
+     append<&Config::upstreams, Config>, all<&Config::upstreams, Config>, ReloadClass::live, upstream_summary,
+     "upstream."},
+    {Section::upstream_tls, Section::upstream, Form::optional, "tls",
+     "TLS on the connections to the endpoints; without it there is none. `tls: {}` takes the defaults.", false,
+     make<&UpstreamConfig::tls, UpstreamConfig>, if_made<&UpstreamConfig::tls, UpstreamConfig>,
+     ReloadClass::new_connections, upstream_tls_summary},
+    {Section::upstream_pool, Section::upstream, Form::map, "pool",
+     "How many connections are kept to each endpoint, and for how long.", false,
+     part<&UpstreamConfig::pool, UpstreamConfig>, the_part<&UpstreamConfig::pool, UpstreamConfig>},
+    {Section::health_check, Section::upstream, Form::optional, "health_check",
+     "Checks of each endpoint, over connections of their own; without it there are none. `health_check: {}` takes the "
+     "defaults.",
+     false, make<&UpstreamConfig::health_check, UpstreamConfig>, if_made<&UpstreamConfig::health_check, UpstreamConfig>,
+     ReloadClass::live, health_check_summary},
+    {Section::passive_health, Section::upstream, Form::map, "passive_health",
+     "When an endpoint is left out for a while because requests to it fail.", false,
+     part<&UpstreamConfig::passive_health, UpstreamConfig>, the_part<&UpstreamConfig::passive_health, UpstreamConfig>},
 };
 
 constexpr SectionInfo kRoot = {Section::root, Section::root, Form::map, "", "The top of the file.", true, same, only};
@@ -150,7 +196,7 @@ const SectionInfo* chosen_alternative(Section section, ConstTarget element) {
 
 std::string id_prefix(Section section) {
     const SectionInfo& info = section_info(section);
-    if (section == Section::root || info.form == Form::list) return {};
+    if (section == Section::root || info.form == Form::list) return std::string(info.id_prefix);
     return id_prefix(info.parent) + std::string(info.key) + ".";
 }
 

@@ -29,15 +29,25 @@ enum class Section {
     match,
     respond,
     redirect,
-    echo
+    echo,
+    proxy,
+    retry,
+    upstream,
+    upstream_tls,
+    upstream_pool,
+    health_check,
+    passive_health
 };
 
 // The struct that a section fills.
 using Target = std::variant<Config*, ListenerConfig*, TlsConfig*, CertificateConfig*, PoolSettings*, RouteConfig*,
-                            RouteMatch*, RespondAction*, RedirectAction*, EchoAction*>;
+                            RouteMatch*, RespondAction*, RedirectAction*, EchoAction*, ProxyAction*, RetryConfig*,
+                            UpstreamConfig*, UpstreamTls*, UpstreamPool*, HealthCheckConfig*, PassiveHealth*>;
 using ConstTarget =
     std::variant<const Config*, const ListenerConfig*, const TlsConfig*, const CertificateConfig*, const PoolSettings*,
-                 const RouteConfig*, const RouteMatch*, const RespondAction*, const RedirectAction*, const EchoAction*>;
+                 const RouteConfig*, const RouteMatch*, const RespondAction*, const RedirectAction*, const EchoAction*,
+                 const ProxyAction*, const RetryConfig*, const UpstreamConfig*, const UpstreamTls*, const UpstreamPool*,
+                 const HealthCheckConfig*, const PassiveHealth*>;
 
 enum class Form {
     map,
@@ -61,6 +71,7 @@ struct SectionInfo {
     // Of what can come and go: when that takes effect, and enough of an element to recognise it by.
     ReloadClass reload_class = ReloadClass::live;
     std::string (*summary)(ConstTarget element) = nullptr;
+    std::string_view id_prefix = {};  // Lists: what the ids of its elements' rows begin with.
 };
 
 std::span<const SectionInfo> sections();  // parents before children, without the root
@@ -69,7 +80,7 @@ std::vector<const SectionInfo*> children_of(Section parent);
 // The one of the section's alternatives that stands in the element; null when none does, or it has none.
 const SectionInfo* chosen_alternative(Section section, ConstTarget element);
 
-// What a key of this section begins with in a row's id: "log.access.", "pool.", "" inside a list's element.
+// What a key of this section begins with in a row's id: "log.access.", "upstream.pool.", but "pool." of a listener.
 std::string id_prefix(Section section);
 // The whole way from the top, for people: "listeners[].pool".
 std::string section_path(Section section);

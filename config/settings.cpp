@@ -47,7 +47,7 @@ constexpr Setting kGlobalRows[] = {
      .member = member<&Config::log, &LogConfig::access, &AccessLog::path>(),
      .help = "The file that requests are logged to. Empty: where the daemon's own log goes.",
      .check = check_file_path,
-     .pattern = "^(/.*)?$"},
+     .pattern = kFilePattern},
     {.section = Section::admin,
      .key = "socket",
      .type = Type::text,
@@ -87,8 +87,8 @@ constexpr Setting kListenerRows[] = {
      .help = "What the listener is called in logs, metrics and sluicectl. A listener of another name is another "
              "listener.",
      .classes = kRebind,
-     .check = check_listener_name,
-     .pattern = "^[a-z0-9_-]{1,64}$",
+     .check = check_name,
+     .pattern = kNamePattern,
      .example = "web",
      .presence = Presence::required},
     {.section = Section::listener,
@@ -125,6 +125,21 @@ constexpr Setting kListenerRows[] = {
              "connections that are open finish their requests, and none is lost.",
      .classes = kHttp2Live,
      .names = names_of(OnPoolChange{})},
+    {.section = Section::listener,
+     .key = "trusted_proxies",
+     .type = Type::text_list,
+     .member = member<&ListenerConfig::trusted_proxies>(),
+     .help = "Whose word on the client's address is believed, in X-Forwarded-For and the like and in the PROXY "
+             "protocol: addresses, networks such as 10.0.0.0/8, or unix for all that come over a unix socket.",
+     .check = check_trusted},
+    {.section = Section::listener,
+     .key = "proxy_protocol",
+     .type = Type::choice,
+     .member = member<&ListenerConfig::proxy_protocol>(),
+     .help = "The version of the PROXY protocol that connections of trusted_proxies begin with; all others are "
+             "refused. off: none.",
+     .classes = kNewConnections,
+     .names = names_of(ProxyProtocol{})},
 };
 
 constexpr Setting kRouteRows[] = {
@@ -216,7 +231,7 @@ std::string Setting::range_text() const {
 
 std::string Setting::expected() const {
     std::string out(type_noun(type));
-    if (type == Type::choice) return out + " " + join_names(names);
+    if (!names.empty()) return out + " " + join_names(names);
     const std::string bounds = range_text();
     if (bounds.empty()) return out;
     return out + (type == Type::integer ? " " : ", ") + bounds;
@@ -262,9 +277,9 @@ const SettingsTable& builtin_settings() {
     static const SettingsTable table = [] {
         std::vector<Setting> rows;
         using Rows = std::span<const Setting>;
-        for (const Rows group : {Rows(kGlobalRows), Rows(kListenerRows), tls_rows(), pool_rows(), Rows(kRouteRows)}) {
-            rows.insert(rows.end(), group.begin(), group.end());
-        }
+        std::vector<Rows> groups{kGlobalRows, kListenerRows, tls_rows(), pool_rows(), kRouteRows, proxy_rows()};
+        for (const Rows group : upstream_rows()) groups.push_back(group);
+        for (const Rows group : groups) rows.insert(rows.end(), group.begin(), group.end());
         return SettingsTable(std::move(rows));
     }();
     return table;

@@ -2,7 +2,7 @@
 // The one table of all keys: type, range, default, help, reload class and member of each.
 // A SettingsTable is a value; every function that needs one takes it as a parameter, so that a test can have its own.
 // builtin_settings() is the real one and lives for ever. A row's id is its key below the top or below its list's
-// element: log.level, bind, pool.max_connections, match.host, respond.body.
+// element: log.level, bind, pool.max_connections, match.host, respond.body; those of upstreams begin with "upstream.".
 // Not to be asked about what spans keys: config/validate.
 
 #include <array>
@@ -23,6 +23,12 @@ namespace sluice::config {
 inline constexpr std::size_t kProtocols = std::size(kProtocolNames);
 // By Protocol; nullopt: the key has no meaning for it.
 using ReloadClasses = std::array<std::optional<ReloadClass>, kProtocols>;
+
+// An upstream has the classes of listeners of the same protocol.
+constexpr Protocol column_of(Protocol protocol) { return protocol; }
+constexpr Protocol column_of(UpstreamProtocol protocol) {
+    return protocol == UpstreamProtocol::http2 ? Protocol::http2 : Protocol::http;
+}
 
 constexpr ReloadClasses everywhere(ReloadClass reload_class) {
     ReloadClasses classes;
@@ -56,7 +62,7 @@ struct Setting {
     std::string_view help;
     ReloadClasses classes = everywhere(ReloadClass::live);
     Range range;
-    Names names;                // of a choice
+    Names names;                // of a choice, or of a list of them
     TextCheck check = nullptr;  // of a text, of each text in a list, of each name in a map
     std::string_view pattern;   // the same as a regular expression, for editors
     std::string_view example;   // of a required key

@@ -6,7 +6,6 @@ namespace sluice::config {
 namespace {
 
 constexpr std::uint64_t kMaxConnections = 1'000'000;
-constexpr std::string_view kFilePattern = "^(/.*)?$";
 
 constexpr Setting kPoolRows[] = {
     {.section = Section::pool,

@@ -6,6 +6,7 @@
 #include <span>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "config/settings.h"
 
@@ -13,6 +14,8 @@ namespace sluice::config {
 
 std::span<const Setting> tls_rows();
 std::span<const Setting> pool_rows();
+std::span<const Setting> proxy_rows();
+std::vector<std::span<const Setting>> upstream_rows();
 
 template <class Owner, class T>
 Owner owner_of(T Owner::*);
@@ -49,6 +52,11 @@ inline constexpr std::uint64_t kKiB = 1024;
 inline constexpr std::uint64_t kMiB = 1024 * kKiB;
 inline constexpr std::uint64_t kGiB = 1024 * kMiB;
 inline constexpr std::uint64_t kTiB = 1024 * kGiB;
+
+inline constexpr std::string_view kFilePattern = "^(/.*)?$";
+inline constexpr std::string_view kNamePattern = "^[a-z0-9_-]{1,64}$";
+
+inline constexpr std::uint64_t kMaxUpstreamConnections = 100'000;  // of each endpoint
 
 inline constexpr ReloadClasses kRebind = everywhere(ReloadClass::rebind);
 inline constexpr ReloadClasses kRestart = everywhere(ReloadClass::restart);

@@ -1,20 +1,18 @@
 #include "config/validate.h"
 
 #include <algorithm>
-#include <unordered_map>
 
 #include "config/address.h"
 #include "config/checks.h"
-#include "config/sections.h"
+#include "config/validate_rules.h"
 #include "core/base/text.h"
 
 namespace sluice::config {
 namespace {
 
-class Validator {
+class ListenerRules : Rules {
 public:
-    Validator(const Config& config, const Positions& positions, const std::string& file, const SettingsTable& table)
-        : config_(config), positions_(positions), file_(file), table_(table) {}
+    using Rules::Rules;
 
     Findings run() {
         take_admin_addresses();
@@ -25,23 +23,6 @@ public:
     }
 
 private:
-    using Places = std::unordered_map<std::string, std::string>;  // what is taken -> the path that took it
-
-    Diagnostic at(const std::string& path, std::string message) const {
-        return {file_, positions_.of(path), path, std::move(message)};
-    }
-    void error(const std::string& path, std::string message) {
-        findings_.errors.push_back(at(path, std::move(message)));
-    }
-    void warn(const std::string& path, std::string message) {
-        findings_.warnings.push_back(at(path, std::move(message)));
-    }
-
-    std::string place(const std::string& path) const {
-        const Position where = positions_.of(path);
-        return path + (where.line > 0 ? ", line " + std::to_string(where.line) : ", by default");
-    }
-
     // The socket has a default, so it is taken whether it stands in the file or not.
     void take_admin_addresses() {
         taken_.emplace("unix:" + config_.admin.socket, "admin.socket");
@@ -49,20 +30,14 @@ private:
     }
 
     void check_listener(const ListenerConfig& listener, const std::string& path) {
-        check_name(listener, path + ".name");
+        check_unique(listener.name, path + ".name");
         if (positions_.has(path + ".bind")) take_address(listener.bind, path + ".bind");
         if (!positions_.wrong(path + ".protocol")) check_protocol(listener, path);
+        check_proxy_protocol(listener, path);
         if (listener.tls) check_tls(*listener.tls, path + ".tls");
         check_pool(listener.pool, path + ".pool");
         if (listener.routes.empty()) warn(path, "no routes: every request is answered 404");
         check_routes(listener.routes, path + ".routes");
-    }
-
-    void check_name(const ListenerConfig& listener, const std::string& path) {
-        if (!positions_.has(path)) return;
-        const auto [first, is_new] = names_.emplace(listener.name, path);
-        if (is_new) return;
-        error(path, "duplicate name '" + listener.name + "', the first is " + place(first->second));
     }
 
     void take_address(const BindAddress& address, const std::string& path) {
@@ -103,16 +78,11 @@ private:
             warn(fallback, "has no effect: without tls there is only HTTP/2 with prior knowledge");
     }
 
-    // That each key written here has a meaning for the protocol.
-    void check_meaning(Section section, Protocol protocol, const std::string& path) {
-        for (const Setting* row : table_.rows_of(section)) {
-            const std::string key = join_path(path, row->key);
-            if (row->applies_to(protocol) || !positions_.has(key)) continue;
-            error(key, std::string(row->key) + " is only for protocol " + row->protocols_text());
-        }
-        for (const SectionInfo* info : children_of(section)) {
-            if (info->form == Form::map) check_meaning(info->id, protocol, join_path(path, info->key));
-        }
+    void check_proxy_protocol(const ListenerConfig& listener, const std::string& path) {
+        if (listener.proxy_protocol == ProxyProtocol::off || !listener.trusted_proxies.empty()) return;
+        if (!positions_.wrong(path + ".trusted_proxies"))
+            error(path + ".proxy_protocol", "proxy_protocol " + std::string(to_string(listener.proxy_protocol)) +
+                                                " needs trusted_proxies: it is accepted of nobody else");
     }
 
     void check_tls(const TlsConfig& tls, const std::string& path) {
@@ -120,11 +90,7 @@ private:
         for (std::size_t i = 0; i < tls.certificates.size(); ++i) {
             check_certificate_files(tls.certificates[i], path + ".certificates[" + std::to_string(i) + "]");
         }
-        if (tls.min_version > tls.max_version) {
-            const auto text = [](TlsVersion version) { return std::string(to_string(version)); };
-            error(path + ".min_version",
-                  "min_version " + text(tls.min_version) + " is above max_version " + text(tls.max_version));
-        }
+        check_versions(tls.min_version, tls.max_version, path);
         check_client_auth(tls, path);
     }
 
@@ -187,12 +153,6 @@ private:
         return key;
     }
 
-    const Config& config_;
-    const Positions& positions_;
-    const std::string& file_;
-    const SettingsTable& table_;
-    Findings findings_;
-    Places names_;
     Places taken_;  // by address
     Places ports_;  // by family and port: the first address there
 };
@@ -201,7 +161,11 @@ private:
 
 Findings validate(const Config& config, const Positions& positions, const std::string& file,
                   const SettingsTable& table) {
-    return Validator(config, positions, file, table).run();
+    Findings findings = ListenerRules(config, positions, file, table).run();
+    Findings more = validate_upstreams(config, positions, file, table);
+    std::ranges::move(more.errors, std::back_inserter(findings.errors));
+    std::ranges::move(more.warnings, std::back_inserter(findings.warnings));
+    return findings;
 }
 
 }  // namespace sluice::config

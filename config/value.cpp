@@ -1,6 +1,8 @@
 #include "config/value.h"
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 
 #include "config/address.h"
 #include "core/base/text.h"
@@ -18,6 +20,8 @@ MaybeValue kept(const P& parsed) {
     return parsed ? MaybeValue(Value(*parsed)) : std::nullopt;
 }
 
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
 MaybeValue parse_choice(Names names, const std::string& text) {
     const auto found = std::ranges::find(names, text);
     if (found == names.end()) return std::nullopt;
@@ -29,6 +33,27 @@ MaybeValue parse_boolean(const std::string& text) {
     if (text == "true") return Value(true);
     if (text == "false") return Value(false);
     return std::nullopt;
+}
+
+// Digits with one dot, or none: no sign, no exponent, and nothing above 1.
+MaybeValue parse_ratio(const std::string& text) {
+    double ratio = 0;
+    const char* const end = text.data() + text.size();
+    const auto [rest, error] = std::from_chars(text.data(), end, ratio, std::chars_format::fixed);
+    const bool digits_around = !text.empty() && is_digit(text.front()) && is_digit(text.back());
+    if (error != std::errc() || rest != end || !digits_around || ratio > 1) return std::nullopt;
+    return Value(ratio);
+}
+
+// The fewest digits that are read as the same number again.
+std::string format_ratio(double ratio) {
+    std::array<char, 400> text{};
+    const auto [end, error] = std::to_chars(text.data(), text.data() + text.size(), ratio, std::chars_format::fixed);
+    return error == std::errc() ? std::string(text.data(), end) : std::string();
+}
+
+MaybeValue parse_choices(Names names, const std::string& text) {
+    return parse_choice(names, text) ? MaybeValue(Value(StringList{text})) : std::nullopt;
 }
 
 // An empty text is no address: how an optional one is switched off. The row says whether that is allowed.
@@ -87,13 +112,22 @@ constexpr Rule kRules[] = {
      [](Names, const Value& v) { return format_headers(std::get<HeaderList>(v)); }},
     {"true or false", [](Names, const std::string& t) { return parse_boolean(t); },
      [](Names, const Value& v) { return std::string(std::get<bool>(v) ? "true" : "false"); }},
+    {"a share from 0 to 1, such as 0.8", [](Names, const std::string& t) { return parse_ratio(t); },
+     [](Names, const Value& v) { return format_ratio(std::get<double>(v)); }},
+    {"a status such as 200, or a range such as 200-399",
+     [](Names, const std::string& t) { return MaybeValue(Value(t)); },
+     [](Names, const Value& v) { return std::get<std::string>(v); }},
+    {"an endpoint such as 127.0.0.1:9001, name:9001, dns:name:9001 or unix:/run/app.sock, or a list of them",
+     [](Names, const std::string& t) { return MaybeValue(Value(StringList{t})); },
+     [](Names, const Value& v) { return format_list(std::get<StringList>(v)); }},
+    {"one or more of", parse_choices, [](Names, const Value& v) { return format_list(std::get<StringList>(v)); }},
 };
 
 const Rule& rule(Type type) { return kRules[static_cast<std::size_t>(type)]; }
 
 bool plain_char(char c) {
     constexpr std::string_view kSafe = "_-./@+:*";
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || kSafe.find(c) != kSafe.npos;
+    return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || kSafe.find(c) != kSafe.npos;
 }
 
 // Words that YAML gives another meaning; quoted, every reader takes them as text.
@@ -131,7 +165,7 @@ std::optional<Value> parse_scalar(Type type, Names names, const std::string& tex
 std::string format_value(Type type, Names names, const Value& value) { return rule(type).format(names, value); }
 
 std::string format_short(Type type, Names names, const Value& value) {
-    if (const auto* text = std::get_if<std::string>(&value)) return yaml_scalar(shorten(*text, kShort));
+    if (type == Type::text) return yaml_scalar(shorten(std::get<std::string>(value), kShort));
     return shorten(format_value(type, names, value), kShort);
 }
 

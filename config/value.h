@@ -3,6 +3,7 @@
 // A Value is a copy, owned by whoever holds it. Reading scalars and printing them are here, a rule per type;
 // ranges and grammar of a single key are the row's business (config/settings), lists and maps the loader's.
 
+#include <algorithm>
 #include <concepts>
 #include <cstdint>
 #include <optional>
@@ -13,11 +14,27 @@
 #include <variant>
 #include <vector>
 
+#include "config/address.h"
 #include "config/config.h"
 
 namespace sluice::config {
 
-enum class Type { integer, duration, size, rate, choice, text, address, text_list, headers, boolean };
+enum class Type {
+    integer,
+    duration,
+    size,
+    rate,
+    choice,
+    text,
+    address,
+    text_list,
+    headers,
+    boolean,
+    ratio,
+    status_range,
+    endpoint_list,
+    choice_list
+};
 
 enum class ReloadClass { live, new_connections, rebind, restart };
 
@@ -28,8 +45,9 @@ struct Choice {
 };
 
 using StringList = std::vector<std::string>;
-using Value =
-    std::variant<std::uint64_t, Millis, Choice, std::string, std::optional<BindAddress>, StringList, HeaderList, bool>;
+// Lists of endpoints and of choices are held as the texts that stand in the file.
+using Value = std::variant<std::uint64_t, Millis, Choice, std::string, std::optional<BindAddress>, StringList,
+                           HeaderList, bool, double>;
 
 // The names of an enum as they stand in the file, in the order of the enum.
 inline constexpr std::string_view kProtocolNames[] = {"http", "https", "http2"};
@@ -39,6 +57,14 @@ inline constexpr std::string_view kTlsVersionNames[] = {"1.2", "1.3"};
 inline constexpr std::string_view kClientAuthNames[] = {"none", "optional", "require"};
 inline constexpr std::string_view kLogLevelNames[] = {"debug", "info", "warning", "error"};
 inline constexpr std::string_view kAccessFormatNames[] = {"off", "json", "combined"};
+inline constexpr std::string_view kUpstreamProtocolNames[] = {"http", "http2"};
+inline constexpr std::string_view kBalanceNames[] = {"least_requests", "round_robin", "consistent_hash"};
+inline constexpr std::string_view kProxyProtocolNames[] = {"off", "v1", "v2"};
+inline constexpr std::string_view kForwardedModeNames[] = {"append", "replace", "off"};
+inline constexpr std::string_view kRequestIdNames[] = {"pass", "make"};
+inline constexpr std::string_view kCheckTypeNames[] = {"http", "tcp"};
+inline constexpr std::string_view kRetryOnNames[] = {"connect_error", "reset",    "timeout",
+                                                     "http_502",      "http_503", "http_504"};
 inline constexpr std::string_view kReloadClassNames[] = {"live", "new_connections", "rebind", "restart"};
 
 using Names = std::span<const std::string_view>;
@@ -49,6 +75,13 @@ constexpr Names names_of(TlsVersion) { return kTlsVersionNames; }
 constexpr Names names_of(ClientAuth) { return kClientAuthNames; }
 constexpr Names names_of(LogLevel) { return kLogLevelNames; }
 constexpr Names names_of(AccessFormat) { return kAccessFormatNames; }
+constexpr Names names_of(UpstreamProtocol) { return kUpstreamProtocolNames; }
+constexpr Names names_of(Balance) { return kBalanceNames; }
+constexpr Names names_of(ProxyProtocol) { return kProxyProtocolNames; }
+constexpr Names names_of(ForwardedMode) { return kForwardedModeNames; }
+constexpr Names names_of(RequestId) { return kRequestIdNames; }
+constexpr Names names_of(CheckType) { return kCheckTypeNames; }
+constexpr Names names_of(RetryOn) { return kRetryOnNames; }
 constexpr Names names_of(ReloadClass) { return kReloadClassNames; }
 
 template <class E>
@@ -56,10 +89,47 @@ requires std::is_enum_v<E> std::string_view to_string(E value) {
     return names_of(value)[static_cast<std::size_t>(value)];
 }
 
+// An item of a list of endpoints or choices, as a text and back. The text must have been checked.
+template <class T>
+std::string item_text(const T& item) {
+    if constexpr (std::is_enum_v<T>) return std::string(to_string(item));
+    else return item.text();
+}
+
+template <class T>
+T item_of(const std::string& text) {
+    if constexpr (std::is_enum_v<T>) {
+        return static_cast<T>(std::ranges::find(names_of(T{}), text) - names_of(T{}).begin());
+    } else {
+        return parse_endpoint(text).value();
+    }
+}
+
+template <class T>
+concept ItemList = requires {
+    typename T::value_type;
+}
+&&(std::is_enum_v<typename T::value_type> || std::same_as<typename T::value_type, EndpointConfig>);
+
+template <ItemList T>
+StringList texts_of(const T& list) {
+    StringList out;
+    for (const auto& item : list) out.push_back(item_text(item));
+    return out;
+}
+
+template <ItemList T>
+T items_of(const StringList& texts) {
+    T out;
+    for (const std::string& text : texts) out.push_back(item_of<typename T::value_type>(text));
+    return out;
+}
+
 template <class T>
 Value to_value(const T& member) {
     if constexpr (std::is_enum_v<T>) return Choice{static_cast<std::size_t>(member)};
     else if constexpr (std::same_as<T, BindAddress>) return std::optional<BindAddress>(member);
+    else if constexpr (ItemList<T>) return texts_of(member);
     else return member;
 }
 
@@ -67,6 +137,7 @@ template <class T>
 T from_value(const Value& value) {
     if constexpr (std::is_enum_v<T>) return static_cast<T>(std::get<Choice>(value).index);
     else if constexpr (std::same_as<T, BindAddress>) return std::get<std::optional<BindAddress>>(value).value();
+    else if constexpr (ItemList<T>) return items_of<T>(std::get<StringList>(value));
     else return std::get<T>(value);
 }
 

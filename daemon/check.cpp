@@ -75,6 +75,8 @@ int check(const Options& options) {
     ConfiguredTls tls(options.config, ConfiguredTls::Patience::none);
     for (std::size_t i = 0; loaded && i < loaded->config.listeners.size(); ++i)
         tls.load(loaded->config.listeners[i], i, {}, nullptr);
+    for (std::size_t i = 0; loaded && i < loaded->config.upstreams.size(); ++i)
+        tls.load(loaded->config.upstreams[i], i, {});
     problems = append(std::move(problems), std::move(tls.problems));
     if (loaded) problems = append(std::move(problems), try_names(loaded->config, options));
     for (const auto& problem : problems) print(problem.text());

@@ -54,35 +54,45 @@ ConfiguredTls::ConfiguredTls(std::string file, Patience patience)
     : file_(std::move(file)),
       deadline_(std::chrono::steady_clock::now() + (patience == Patience::none ? 0s : kPatience)) {}
 
-Ref<const TlsContext> ConfiguredTls::load(const config::ListenerConfig& listener, std::size_t index,
-                                          std::vector<std::string> alpn, std::shared_ptr<TlsMemory> memory) {
-    if (!listener.tls) return {};
-    const config::TlsConfig& config = *listener.tls;
-    auto loaded = load_whole(config, {listener.name, std::move(alpn), plain_http_answer()}, memory);
-    const auto tell = [&](std::vector<TlsProblem>& found, config::Diagnostics& all) {
-        for (TlsProblem& problem : found) {
-            const config::Position where = problem.where.line > 0 ? problem.where : config.where;
-            all.push_back(
-                {file_, where, fmt::format("listeners[{}].tls.{}", index, problem.key), std::move(problem.message)});
-        }
-    };
-    tell(loaded.errors, problems);
-    tell(loaded.warnings, warnings);
-    return std::move(loaded.context);
-}
-
-TlsContext::Loaded ConfiguredTls::load_whole(const config::TlsConfig& config, const TlsContext::Options& options,
-                                             const std::shared_ptr<TlsMemory>& memory) {
+// Again while half of a pair of files seems to be replaced, and patience lasts. It notes what each file was before.
+template <class Load>
+auto ConfiguredTls::load_whole(const std::vector<std::string>& paths, const Load& load) {
     for (;;) {
-        note_files(config);
-        auto loaded = TlsContext::load(config, options, memory);
+        for (const std::string& path : paths) files[path] = FileState::of(path);
+        auto loaded = load();
         if (!loaded.torn || std::chrono::steady_clock::now() >= deadline_) return loaded;
         std::this_thread::sleep_for(kLookAgain);
     }
 }
 
-void ConfiguredTls::note_files(const config::TlsConfig& config) {
-    for (const std::string& path : tls_files(config)) files[path] = FileState::of(path);
+Ref<const TlsContext> ConfiguredTls::load(const config::ListenerConfig& listener, std::size_t index,
+                                          std::vector<std::string> alpn, std::shared_ptr<TlsMemory> memory) {
+    if (!listener.tls) return {};
+    const config::TlsConfig& config = *listener.tls;
+    const TlsContext::Options options{listener.name, std::move(alpn), plain_http_answer()};
+    auto loaded = load_whole(tls_files(config), [&] { return TlsContext::load(config, options, memory); });
+    const std::string section = fmt::format("listeners[{}].tls", index);
+    tell(loaded.errors, section, config.where, problems);
+    tell(loaded.warnings, section, config.where, warnings);
+    return std::move(loaded.context);
+}
+
+Ref<const TlsClientContext> ConfiguredTls::load(const config::UpstreamConfig& upstream, std::size_t index,
+                                                std::string_view alpn) {
+    if (!upstream.tls) return {};
+    const config::UpstreamTls& config = *upstream.tls;
+    auto loaded = load_whole(tls_files(config), [&] { return TlsClientContext::load(config, alpn); });
+    const std::string section = fmt::format("upstreams[{}].tls", index);
+    tell(loaded.errors, section, config.where, problems);
+    tell(loaded.warnings, section, config.where, warnings);
+    return std::move(loaded.context);
+}
+
+void ConfiguredTls::tell(std::vector<TlsProblem>& found, const std::string& section, config::Position where,
+                         config::Diagnostics& all) const {
+    for (TlsProblem& problem : found)
+        all.push_back({file_, problem.where.line > 0 ? problem.where : where, section + "." + problem.key,
+                       std::move(problem.message)});
 }
 
 std::vector<config::Change> changed_files(const std::string& listener, const RunningTls& from, const TlsContext& to) {
@@ -102,12 +112,20 @@ std::vector<config::Change> changed_files(const std::string& listener, const Run
     return changes;
 }
 
-std::vector<std::string> expiring(const std::string& listener, const TlsContext& context) {
+config::Change changed_tls_files(const std::string& upstream, const std::string& from, const std::string& to) {
+    return {.key = "upstreams." + upstream + ".tls",
+            .from = digits(from),
+            .to = digits(to),
+            .reload_class = config::ReloadClass::new_connections,
+            .upstream = upstream};
+}
+
+std::vector<std::string> expiring(const std::string& owner, const std::vector<CertificateInfo>& certificates) {
     const auto now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
     std::vector<std::string> texts;
-    for (const CertificateInfo& certificate : context.certificates()) {
+    for (const CertificateInfo& certificate : certificates) {
         if (certificate.not_after - now > kSoonDays * 86400) continue;
-        texts.push_back(fmt::format("listener {}: the certificate {} ({}) {} on {}", listener, certificate.file,
+        texts.push_back(fmt::format("{}: the certificate {} ({}) {} on {}", owner, certificate.file,
                                     certificate.subject, certificate.not_after < now ? "expired" : "expires",
                                     date_text(certificate.not_after)));
     }

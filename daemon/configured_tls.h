@@ -10,6 +10,7 @@
 
 #include "config/diagnostic.h"
 #include "config/diff.h"
+#include "core/net/tls_client_context.h"
 #include "core/net/tls_context.h"
 #include "daemon/watcher.h"
 
@@ -36,15 +37,19 @@ public:
     // context, or null.
     Ref<const TlsContext> load(const config::ListenerConfig& listener, std::size_t index, std::vector<std::string> alpn,
                                std::shared_ptr<TlsMemory> memory);
+    // The client side, of an upstream.
+    Ref<const TlsClientContext> load(const config::UpstreamConfig& upstream, std::size_t index, std::string_view alpn);
 
     // Collected by load(); to be taken when all is loaded.
     config::Diagnostics problems, warnings;
     std::map<std::string, FileState> files;  // which content each file had just before it was read
 
 private:
-    TlsContext::Loaded load_whole(const config::TlsConfig& config, const TlsContext::Options& options,
-                                  const std::shared_ptr<TlsMemory>& memory);
-    void note_files(const config::TlsConfig& config);
+    template <class Load>
+    auto load_whole(const std::vector<std::string>& paths, const Load& load);
+    // At the place of the section where they have none of their own. `section`: "listeners[0].tls".
+    void tell(std::vector<TlsProblem>& found, const std::string& section, config::Position where,
+              config::Diagnostics& all) const;
 
     std::string file_;
     std::chrono::steady_clock::time_point deadline_;
@@ -52,8 +57,10 @@ private:
 
 // What files that the configuration names as before have brought. Empty when their content is the same.
 std::vector<config::Change> changed_files(const std::string& listener, const RunningTls& from, const TlsContext& to);
+// The same of an upstream, whose files are told from each other by digest only.
+config::Change changed_tls_files(const std::string& upstream, const std::string& from, const std::string& to);
 
-// One text for each certificate that ends soon or has ended.
-std::vector<std::string> expiring(const std::string& listener, const TlsContext& context);
+// One text for each certificate that ends soon or has ended. `owner`: "listener web".
+std::vector<std::string> expiring(const std::string& owner, const std::vector<CertificateInfo>& certificates);
 
 }  // namespace sluice

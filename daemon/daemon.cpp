@@ -37,19 +37,23 @@ config::PoolSettings admin_pool() {
 }  // namespace
 
 std::vector<std::string> process_warnings(const config::Config& config) {
-    std::uint64_t wanted = 0;
-    for (const auto& listener : config.listeners) wanted += listener.pool.max_connections;
+    std::uint64_t clients = 0, upstreams = 0;
+    for (const auto& listener : config.listeners) clients += listener.pool.max_connections;
+    for (const auto& upstream : config.upstreams)
+        upstreams += upstream.pool.max_connections * upstream.endpoints.size();
     const std::uint64_t limit = open_files_limit();
-    if (wanted <= limit) return {};
+    if (clients + upstreams <= limit) return {};
+    const std::string more =
+        upstreams > 0 ? fmt::format(", and {} to the endpoints of the upstreams", upstreams) : std::string();
     return {fmt::format(
-        "the listeners allow {} connections together, but the process may open only {} files (RLIMIT_NOFILE)", wanted,
-        limit)};
+        "the listeners allow {} connections together{}, but the process may open only {} files (RLIMIT_NOFILE)",
+        clients, more, limit)};
 }
 
 Daemon::Daemon(Options options)
     : options_(std::move(options)),
       worker_(default_memory_limit()),
-      reloader_(worker_, modules_, options_.config, options_.admin_socket, *this),
+      reloader_(worker_, clusters_, modules_, options_.config, options_.admin_socket, *this),
       write_wait_(worker_.loop, [this] { reload_waiting(); }),
       drain_delay_(worker_.loop, [this] { stop_listeners(false); }),
       watchdog_(worker_.loop,
@@ -69,6 +73,8 @@ Daemon::~Daemon() {
     admin_tcp_.reset();
     worker_.listeners.clear();
     worker_.retiring.clear();
+    clusters_.replace({});
+    worker_.loop.bury();  // connections to upstreams use more of the worker than its loop
 }
 
 // --- start ---
@@ -168,11 +174,13 @@ void Daemon::follow_files() {
 }
 
 void Daemon::report_changes(const admin::ReloadOutcome& outcome) {
-    for (const auto& change : outcome.changes)
-        log::write(
-            log::Level::notice,
-            fmt::format("{}: {} -> {} ({})", change.key, change.from, change.to, effect_of(change, outcome)),
-            {{"CONFIG_KEY", change.key}, {"LISTENER", change.listener}, {"CLASS", to_string(change.reload_class)}});
+    for (const auto& change : outcome.changes) {
+        const log::Field owner =
+            change.upstream.empty() ? log::Field{"LISTENER", change.listener} : log::Field{"UPSTREAM", change.upstream};
+        log::write(log::Level::notice,
+                   fmt::format("{}: {} -> {} ({})", change.key, change.from, change.to, effect_of(change, outcome)),
+                   {{"CONFIG_KEY", change.key}, owner, {"CLASS", to_string(change.reload_class)}});
+    }
     for (const std::string& name : outcome.restarted)
         if (Listener* listener = worker_.find(name)) report_restart(*listener);
     log::write(log::Level::notice, outcome.changes.empty() ? "reloaded: nothing has changed" : "reloaded",
@@ -200,9 +208,13 @@ void Daemon::report_restart(Listener& listener) {
 }
 
 void Daemon::report_expiring() {
+    const auto report = [](const std::string& owner, const auto& tls) {
+        if (!tls) return;
+        for (const std::string& text : expiring(owner, tls->certificates())) log::write(log::Level::warning, text);
+    };
     for (const auto& listener : worker_.listeners)
-        if (const auto& tls = listener->pool().context()->tls)
-            for (const std::string& text : expiring(listener->name(), *tls)) log::write(log::Level::warning, text);
+        report("listener " + listener->name(), listener->pool().context()->tls);
+    for (const auto& [name, cluster] : clusters_.all()) report("upstream " + name, cluster->settings().tls);
 }
 
 void Daemon::note(EventType type, std::string detail) {
@@ -246,7 +258,7 @@ Status Daemon::restart(const std::string& name) {
         if (!taken) return tl::unexpected(taken.error());
         socket = std::move(*taken);
     }
-    listener->restart(make_context(wanted, wanted.pool, modules_, listener->pool().context()->tls));
+    listener->restart(make_context(wanted, wanted.pool, modules_, clusters_.all(), listener->pool().context()->tls));
     if (socket) listener->rebind(std::move(socket));
     report_restart(*listener);
     return {};
@@ -315,6 +327,7 @@ void Daemon::leave_if_empty() {
     if (state_ == State::draining && std::all_of(services.begin(), services.end(), stopped) &&
         worker_.retiring.empty()) {
         state_ = State::leaving;
+        clusters_.replace({});  // their idle connections end in order
         for (Listener* listener : {admin_local_.get(), admin_tcp_.get()})
             if (listener) listener->stop(kAdminGrace);
     }

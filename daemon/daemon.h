@@ -54,6 +54,7 @@ private:
     void on_file_changed() override;
     // admin::Control
     Worker& worker() override { return worker_; }
+    Clusters& clusters() override { return clusters_; }
     admin::DaemonStatus status() override;
     const config::SettingsTable& settings() override { return reloader_.table(); }
     void reload(Done done) override;
@@ -66,6 +67,7 @@ private:
     ServiceManager service_;
     Modules modules_;
     Worker worker_;
+    Clusters clusters_;
     Reloader reloader_;
     std::unique_ptr<Listener> admin_local_, admin_tcp_;
     std::unique_ptr<Watcher> watcher_;

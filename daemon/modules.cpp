@@ -1,6 +1,7 @@
 #include "daemon/modules.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "protocols/http1/module.h"
 #include "protocols/http2/module.h"
@@ -8,15 +9,23 @@
 namespace sluice {
 
 Modules::Modules() : admin_(std::make_unique<http1::Http1Module>(admin_http_)) {
-    modules_.push_back(std::make_unique<http1::Http1Module>(http_));
+    auto http1 = std::make_unique<http1::Http1Module>(http_);
+    auto http2 = std::make_unique<http2::Http2Module>(http_, *http1);
+    clients_ = {http1.get(), http2.get()};
+    modules_.push_back(std::move(http1));
     modules_.push_back(std::make_unique<http1::Http1Module>(http_, config::Protocol::https));
-    modules_.push_back(std::make_unique<http2::Http2Module>(http_, of(config::Protocol::http)));
+    modules_.push_back(std::move(http2));
 }
 
 // Configuration knows no protocol that is not in the list.
 ProtocolModule& Modules::of(config::Protocol protocol) const {
     return **std::find_if(modules_.begin(), modules_.end(),
                           [&](const auto& module) { return module->protocol() == protocol; });
+}
+
+ClientModule& Modules::client(config::UpstreamProtocol protocol) const {
+    return **std::find_if(clients_.begin(), clients_.end(),
+                          [&](const auto* module) { return module->upstream_protocol() == protocol; });
 }
 
 }  // namespace sluice

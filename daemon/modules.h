@@ -14,6 +14,7 @@ class Modules {
 public:
     Modules();
     ProtocolModule& of(config::Protocol protocol) const;
+    ClientModule& client(config::UpstreamProtocol protocol) const;
     // HTTP for the admin API: its calls are no traffic, so they are not in the access log.
     ProtocolModule& admin() const { return *admin_; }
     HttpServices& http() { return http_; }
@@ -22,6 +23,7 @@ private:
     HttpServices http_, admin_http_;
     std::unique_ptr<ProtocolModule> admin_;
     std::vector<std::unique_ptr<ProtocolModule>> modules_;
+    std::vector<ClientModule*> clients_;  // of them, those that also speak to upstreams
 };
 
 }  // namespace sluice

@@ -26,7 +26,7 @@ bool clashes(const RunningState::Running& other, const config::BindAddress& bind
 
 bool same_service(const config::ListenerConfig& a, const config::ListenerConfig& b) {
     return a.protocol == b.protocol && a.allow_http1 == b.allow_http1 && a.tls == b.tls && a.pool == b.pool &&
-           a.routes == b.routes;
+           a.routes == b.routes && a.trusted_proxies == b.trusted_proxies && a.proxy_protocol == b.proxy_protocol;
 }
 
 }  // namespace
@@ -44,8 +44,8 @@ config::Diagnostic cannot_listen(const config::BindAddress& bind, config::Positi
     return {file, where, std::move(key), "cannot listen on " + bind.text() + ": " + std::strerror(error.native)};
 }
 
-RunningState RunningState::of(Worker& worker, std::shared_ptr<const config::Config> config) {
-    RunningState state{std::move(config), {}};
+RunningState RunningState::of(Worker& worker, const Clusters& clusters, std::shared_ptr<const config::Config> config) {
+    RunningState state{std::move(config), {}, running_upstreams(clusters)};
     for (const auto& listener : worker.listeners) {
         const bool stopped = listener->socket() < 0;
         Fd copy(stopped ? -1 : fcntl(listener->socket(), F_DUPFD_CLOEXEC, 3));
@@ -61,7 +61,7 @@ RunningState RunningState::of(Worker& worker, std::shared_ptr<const config::Conf
 }
 
 Ref<ListenerContext> make_context(const config::ListenerConfig& wanted, const config::PoolSettings& pool,
-                                  const Modules& modules, Ref<const TlsContext> tls) {
+                                  const Modules& modules, const ClusterMap& clusters, Ref<const TlsContext> tls) {
     auto* context = new ListenerContext;
     context->name = wanted.name;
     context->protocol = wanted.protocol;
@@ -69,18 +69,24 @@ Ref<ListenerContext> make_context(const config::ListenerConfig& wanted, const co
     context->module = &modules.of(wanted.protocol);
     context->tls = std::move(tls);
     context->allow_http1 = wanted.allow_http1;
-    context->router = std::make_shared<const Router>(wanted.routes);
+    ClusterTargets targets(clusters);
+    context->router = std::make_shared<const Router>(wanted.routes, &targets);
+    context->trusted_proxies = Networks::from(wanted.trusted_proxies).value_or(Networks());  // validated: else nobody
+    context->proxy_protocol = wanted.proxy_protocol;
     return Ref<ListenerContext>(context);
 }
 
 config::Checked<ReloadPlan> ReloadPlan::prepare(RunningState running, config::Loaded to, const std::string& file,
-                                                const Modules& modules, SocketSource& sockets,
+                                                const Modules& modules, Worker& worker,
                                                 const config::SettingsTable& table) {
     ReloadPlan plan;
     plan.table_ = &table;
     const auto patience = running.config ? ConfiguredTls::Patience::half_replaced : ConfiguredTls::Patience::none;
-    Work work{std::move(running), file, modules, sockets, table, ConfiguredTls(file, patience), {}};
+    Work work{std::move(running), file, modules, worker.sockets, table, ConfiguredTls(file, patience)};
     if (work.running.config) plan.changes_ = config::diff(*work.running.config, to.config, table);
+    plan.upstreams_ =
+        UpstreamPlan::prepare(work.running.config.get(), work.running.upstreams, to.config, modules, worker, work.tls);
+    std::ranges::copy(plan.upstreams_.changes(), std::back_inserter(plan.changes_));
     for (RunningState::Running& listener : work.running.listeners) {
         const config::ListenerConfig* before = find_listener(work.running.config.get(), listener.name);
         const config::ListenerConfig* after = find_listener(&to.config, listener.name);
@@ -126,7 +132,7 @@ Ref<ListenerContext> ReloadPlan::plan_context(const config::ListenerConfig& want
     const config::ListenerConfig* before = now ? find_listener(work.running.config.get(), wanted.name) : nullptr;
     auto tls =
         work.tls.load(wanted, index, work.modules.of(wanted.protocol).alpn(wanted), now ? now->tls.memory : nullptr);
-    if (!before) return make_context(wanted, wanted.pool, work.modules, std::move(tls));
+    if (!before) return make_context(wanted, wanted.pool, work.modules, upstreams_.clusters(), std::move(tls));
     std::vector<config::Change> news;
     if (tls && before->tls == wanted.tls) news = changed_files(wanted.name, now->tls, *tls);
     const bool same = same_service(*before, wanted) && news.empty();
@@ -135,7 +141,7 @@ Ref<ListenerContext> ReloadPlan::plan_context(const config::ListenerConfig& want
     const bool applies = wanted.on_pool_change == config::OnPoolChange::restart && pool != wanted.pool && !now->stopped;
     step.restart = before->protocol != wanted.protocol || applies;
     if (same && !step.restart) return {};
-    return make_context(wanted, step.restart ? wanted.pool : pool, work.modules, std::move(tls));
+    return make_context(wanted, step.restart ? wanted.pool : pool, work.modules, upstreams_.clusters(), std::move(tls));
 }
 
 std::vector<std::string> ReloadPlan::restarted() const {
@@ -194,7 +200,8 @@ config::Diagnostics system_problems(const config::Config& config, const std::str
     return problems;
 }
 
-void ReloadPlan::commit(Worker& worker, Listener::Owner& owner) noexcept {
+void ReloadPlan::commit(Worker& worker, Clusters& clusters, Listener::Owner& owner) noexcept {
+    upstreams_.apply();
     for (const auto& listener : worker.listeners)
         if (std::count(handed_over_.begin(), handed_over_.end(), listener->address()) > 0) listener->hand_over();
     for (Step& step : steps_) {
@@ -211,6 +218,7 @@ void ReloadPlan::commit(Worker& worker, Listener::Owner& owner) noexcept {
             listener.rebind(std::move(step.socket));  // not if it was drained meanwhile
     }
     retire(worker);
+    upstreams_.retire_others(clusters);
 }
 
 // It may have been restarted by hand since prepare() looked at it.

@@ -13,6 +13,7 @@
 #include "core/net/worker.h"
 #include "daemon/configured_tls.h"
 #include "daemon/modules.h"
+#include "daemon/upstream_plan.h"
 
 namespace sluice {
 
@@ -28,10 +29,11 @@ struct RunningState {
         bool stopped = false;      // drained by hand: only a restart brings it back
         bool leaves = false;       // gives its address up in this reload
     };
-    static RunningState of(Worker& worker, std::shared_ptr<const config::Config> config);
+    static RunningState of(Worker& worker, const Clusters& clusters, std::shared_ptr<const config::Config> config);
 
     std::shared_ptr<const config::Config> config;  // null at the start
     std::vector<Running> listeners;
+    RunningUpstreams upstreams;
 };
 
 // Sockets for the admin API: those that are new or have moved.
@@ -41,13 +43,14 @@ struct AdminSockets {
 
 class ReloadPlan {
 public:
-    // Errors carry the position of the key that asked for what could not be done.
+    // Errors carry the position of the key that asked for what could not be done. Of the worker it uses nothing but
+    // the socket source.
     static config::Checked<ReloadPlan> prepare(RunningState running, config::Loaded to, const std::string& file,
-                                               const Modules& modules, SocketSource& sockets,
+                                               const Modules& modules, Worker& worker,
                                                const config::SettingsTable& table);
 
     // Listeners that are no longer wanted move to worker.retiring and drain; `owner` is told when they are empty.
-    void commit(Worker& worker, Listener::Owner& owner) noexcept;
+    void commit(Worker& worker, Clusters& clusters, Listener::Owner& owner) noexcept;
 
     const std::vector<config::Change>& changes() const { return changes_; }
     const std::shared_ptr<const config::Config>& config() const { return config_; }
@@ -75,7 +78,7 @@ private:
         SocketSource& sockets;
         const config::SettingsTable& table;
         ConfiguredTls tls;
-        config::Diagnostics problems;
+        config::Diagnostics problems{};
     };
 
     void plan_listener(const config::ListenerConfig& wanted, std::size_t index, Work& work);
@@ -94,6 +97,7 @@ private:
     std::vector<config::Change> changes_;
     std::map<std::string, FileState> files_;
     std::vector<Step> steps_;
+    UpstreamPlan upstreams_;
     AdminSockets admin_;
     std::vector<std::string> new_files_;    // of unix sockets; removed again if the plan fails
     std::vector<std::string> handed_over_;  // addresses that another listener goes on with
@@ -107,8 +111,9 @@ config::Diagnostic cannot_listen(const config::BindAddress& bind, config::Positi
 // What the file names and the system does not know or allow.
 config::Diagnostics system_problems(const config::Config& config, const std::string& file);
 
-// What a listener runs with: the configured settings, except that `pool` and `tls` are what is in force.
+// What a listener runs with: the configured settings, except that `pool` and `tls` are what is in force. `clusters`:
+// where its routes may lead.
 Ref<ListenerContext> make_context(const config::ListenerConfig& wanted, const config::PoolSettings& pool,
-                                  const Modules& modules, Ref<const TlsContext> tls);
+                                  const Modules& modules, const ClusterMap& clusters, Ref<const TlsContext> tls);
 
 }  // namespace sluice

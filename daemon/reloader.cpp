@@ -39,13 +39,15 @@ std::vector<std::string> texts_of(const config::Diagnostics& diagnostics) {
 // Shared between the loop and the background thread, one after the other.
 struct Reloader::Job {
     RunningState running;
+    ClusterMap clusters;  // held here too, so that none of them dies in the other thread
     std::vector<Done> done;
     config::Checked<ReloadPlan> plan = tl::unexpected(config::Diagnostics{});
 };
 
-Reloader::Reloader(Worker& worker, const Modules& modules, std::string file, std::string admin_socket, Target& target,
-                   const config::SettingsTable& table)
+Reloader::Reloader(Worker& worker, Clusters& clusters, const Modules& modules, std::string file,
+                   std::string admin_socket, Target& target, const config::SettingsTable& table)
     : worker_(worker),
+      clusters_(clusters),
       modules_(modules),
       file_(std::move(file)),
       admin_socket_(std::move(admin_socket)),
@@ -57,7 +59,7 @@ config::Checked<ReloadPlan> Reloader::prepare(RunningState running) const {
     auto loaded = load_stable(file_, table_);
     if (!loaded) return tl::unexpected(std::move(loaded.error()));
     if (!admin_socket_.empty()) loaded->config.admin.socket = admin_socket_;
-    return ReloadPlan::prepare(std::move(running), std::move(*loaded), file_, modules_, worker_.sockets, table_);
+    return ReloadPlan::prepare(std::move(running), std::move(*loaded), file_, modules_, worker_, table_);
 }
 
 config::Checked<void> Reloader::start() {
@@ -81,7 +83,8 @@ void Reloader::run() {
     target_.on_reload_begins();
     ++jobs_;
     auto job = std::make_shared<Job>();
-    job->running = RunningState::of(worker_, config_);
+    job->running = RunningState::of(worker_, clusters_, config_);
+    job->clusters = clusters_.all();
     job->done = std::exchange(waiting_, {});
     in_background(
         worker_.loop, [this, job] { job->plan = prepare(std::move(job->running)); }, [this, job] { finish(*job); });
@@ -110,7 +113,7 @@ void Reloader::commit(ReloadPlan& plan) {
     warnings_ = texts_of(plan.warnings());
     files_ = plan.files();
     if (changed) ++revision_;
-    plan.commit(worker_, target_);
+    plan.commit(worker_, clusters_, target_);
     target_.apply(*config_, plan.take_admin_sockets());
 }
 
@@ -139,8 +142,9 @@ void Reloader::plan(std::string yaml, std::string file_name, Done done) {
             if (!loaded) return;
             if (!admin_socket.empty()) loaded->config.admin.socket = admin_socket;
             outcome->warnings = texts_of(loaded->warnings);
-            const auto& listeners = loaded->config.listeners;
-            if (std::any_of(listeners.begin(), listeners.end(), [](const auto& listener) { return listener.tls; }))
+            const auto has_tls = [](const auto& section) { return section.tls.has_value(); };
+            if (std::ranges::any_of(loaded->config.listeners, has_tls) ||
+                std::ranges::any_of(loaded->config.upstreams, has_tls))
                 outcome->warnings.push_back("a plan reads no certificates: whether they are good, the reload tells");
             outcome->changes = config::diff(*running, loaded->config, table);
         },

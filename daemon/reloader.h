@@ -31,8 +31,8 @@ public:
     };
 
     // admin_socket: instead of the file's; "" = the file's.
-    Reloader(Worker& worker, const Modules& modules, std::string file, std::string admin_socket, Target& target,
-             const config::SettingsTable& table = config::builtin_settings());
+    Reloader(Worker& worker, Clusters& clusters, const Modules& modules, std::string file, std::string admin_socket,
+             Target& target, const config::SettingsTable& table = config::builtin_settings());
 
     // From now on nothing comes into force: requests, and one that is being prepared, end with an error.
     void close() { closed_ = true; }
@@ -68,6 +68,7 @@ private:
     admin::ReloadOutcome outcome_of(const config::Checked<ReloadPlan>& plan) const;
 
     Worker& worker_;
+    Clusters& clusters_;
     const Modules& modules_;
     std::string file_, admin_socket_;
     Target& target_;

@@ -42,6 +42,7 @@ public:
 
     bool empty() const { return head_.next_ == &head_; }
     T& front() { return static_cast<T&>(*head_.next_); }
+    T& back() { return static_cast<T&>(*head_.prev_); }
 
     // Moves the element here if it is in another list of the same Tag.
     void push_back(T& element) {
@@ -79,6 +80,14 @@ public:
             visit(static_cast<T&>(*node));
             node = next;
         }
+    }
+
+    // The first that fits, or null.
+    template <class Fits>
+    T* find_if(Fits&& fits) {
+        for (Node* node = head_.next_; node != &head_; node = node->next_)
+            if (fits(static_cast<T&>(*node))) return static_cast<T*>(node);
+        return nullptr;
     }
 
 private:

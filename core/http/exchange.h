@@ -27,6 +27,8 @@ struct Exchange {
     PeerAddress peer;
     std::uint64_t began_us = 0, ended_us = 0;   // head received, answer complete; 0 = not yet
     std::uint64_t bytes_in = 0, bytes_out = 0;  // of bodies
+    std::string_view upstream;                  // which it was handed to, lives as long as config; empty: none
+    std::string_view failure;                   // what went wrong there; a constant
     Outcome outcome;
 };
 

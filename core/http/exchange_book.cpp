@@ -4,6 +4,7 @@
 #include <iterator>
 #include <utility>
 
+#include "core/base/spread.h"
 #include "core/http/router.h"
 #include "core/net/connection_manager.h"
 #include "core/net/worker.h"
@@ -33,12 +34,6 @@ constexpr RefusalStatus kRefusals[] = {
     {Reason::version_not_supported, 505},
 };
 
-// ±10 %, so that connections opened together are not closed together. The id decides: stable for a connection.
-std::uint64_t spread(std::uint64_t limit, std::uint64_t id) {
-    const std::uint64_t mixed = (id * 0x9E3779B97F4A7C15ull) >> 44;  // 20 bits
-    return std::max<std::uint64_t>(1, limit - limit / 10 + (limit / 5) * mixed / (1 << 20));
-}
-
 }  // namespace
 
 void begin_exchange(Exchange& exchange, SessionHost& host, const RequestHead& request, std::uint64_t now_us) {
@@ -50,6 +45,7 @@ void begin_exchange(Exchange& exchange, SessionHost& host, const RequestHead& re
     exchange.trace_id = host.manager().worker().next_trace_id++;
     exchange.began_us = now_us;
     exchange.ended_us = exchange.bytes_in = exchange.bytes_out = 0;
+    exchange.upstream = exchange.failure = {};
     exchange.outcome = {};
 }
 

@@ -5,8 +5,9 @@ namespace sluice {
 namespace {
 
 void lower(char* text, std::size_t size) {
+    // Without a branch: names come in all spellings.
     for (std::size_t i = 0; i < size; ++i)
-        if (text[i] >= 'A' && text[i] <= 'Z') text[i] = static_cast<char>(text[i] | 0x20);
+        text[i] = static_cast<char>(text[i] | (static_cast<unsigned char>(text[i] - 'A') < 26) << 5);
 }
 
 std::string_view trimmed(std::string_view value) {
@@ -42,11 +43,6 @@ void HeaderMap::add_stored(std::string_view name, std::string_view value) {
     const auto value_at = value.empty() ? 0 : offset(value);
     index_.push_back(
         {offset(name), static_cast<std::uint32_t>(name.size()), value_at, static_cast<std::uint32_t>(value.size())});
-}
-
-HeaderMap::Field HeaderMap::operator[](std::size_t i) const {
-    const Place& place = index_[i];
-    return {{text_.data() + place.name, place.name_size}, {text_.data() + place.value, place.value_size}};
 }
 
 std::string_view HeaderMap::get(std::string_view name) const {

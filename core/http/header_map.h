@@ -32,14 +32,28 @@ public:
     std::string_view store(Bytes text);
     void add_stored(std::string_view name, std::string_view value);
 
+    // For what passes messages on. `keep` and `drop` are asked once for each field. The text is taken over as a whole,
+    // and keeps what was dropped.
+    template <class Keep>
+    void assign_if(const HeaderMap& from, Keep&& keep) {
+        text_ = from.text_;
+        index_.clear();
+        for (const Place& place : from.index_)
+            if (keep(field_at(place))) index_.push_back(place);
+    }
+    template <class Drop>
+    void remove_if(Drop&& drop) {
+        std::erase_if(index_, [&](const Place& place) { return drop(field_at(place)); });
+    }
+
     std::size_t size() const { return index_.size(); }
     bool empty() const { return index_.empty(); }
-    Field operator[](std::size_t i) const;
+    Field operator[](std::size_t i) const { return field_at(index_[i]); }
     // The value of the first field of that (lower case) name; a null view if there is none.
     std::string_view get(std::string_view name) const;
     std::size_t count(std::string_view name) const;
     bool has(std::string_view name) const { return count(name) > 0; }
-    // Bytes of all names and values.
+    // At least those of all names and values.
     std::size_t bytes() const { return text_.size(); }
     std::size_t capacity() const { return text_.capacity() + index_.capacity() * sizeof(Place); }
 
@@ -64,6 +78,9 @@ private:
     struct Place {
         std::uint32_t name, name_size, value, value_size;
     };
+    Field field_at(const Place& place) const {
+        return {{text_.data() + place.name, place.name_size}, {text_.data() + place.value, place.value_size}};
+    }
     std::uint32_t offset(std::string_view piece) const {
         return static_cast<std::uint32_t>(piece.data() - text_.data());
     }

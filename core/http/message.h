@@ -19,9 +19,10 @@ struct RequestHead {
     RequestHead& operator=(const RequestHead&) = delete;
 
     std::string_view method;
-    std::string_view path;   // normalised; "*" for OPTIONS *
-    std::string_view query;  // with its '?'; empty if there is none
-    std::string_view host;   // lower case, without port and final dot; of the target or the Host field
+    std::string_view path;       // normalised; "*" for OPTIONS *
+    std::string_view query;      // with its '?'; empty if there is none
+    std::string_view host;       // lower case, without port and final dot; of the target or the Host field
+    std::string_view authority;  // what `host` was made of: lower case, with the port as it came
     HttpVersion version = HttpVersion::http11;
     bool has_body = false;
     std::optional<std::uint64_t> content_length;  // bytes, if it was told
@@ -33,6 +34,7 @@ struct ResponseHead {
     int status = 200;
     std::optional<std::uint64_t> content_length;  // bytes; not given: framed by the protocol
     HeaderMap headers;                            // without framing fields
+    bool dated = false;                           // they have a Date of its own
 };
 
 // "Not Found"; "" for a code that RFC 9110 does not name.

@@ -10,13 +10,23 @@ namespace sluice {
 
 namespace {
 
-std::unique_ptr<RouteTarget> make_target(const config::RespondAction& action) {
-    return std::make_unique<RespondTarget>(action);
-}
-std::unique_ptr<RouteTarget> make_target(const config::RedirectAction& action) {
-    return std::make_unique<RedirectTarget>(action);
-}
-std::unique_ptr<RouteTarget> make_target(const config::EchoAction&) { return std::make_unique<EchoTarget>(); }
+// By the kind of action.
+struct MakeTarget {
+    ProxyTargets* proxies = nullptr;
+
+    std::unique_ptr<RouteTarget> operator()(const config::RespondAction& action) const {
+        return std::make_unique<RespondTarget>(action);
+    }
+    std::unique_ptr<RouteTarget> operator()(const config::RedirectAction& action) const {
+        return std::make_unique<RedirectTarget>(action);
+    }
+    std::unique_ptr<RouteTarget> operator()(const config::EchoAction&) const { return std::make_unique<EchoTarget>(); }
+    std::unique_ptr<RouteTarget> operator()(const config::ProxyAction& action) const {
+        auto target = proxies ? proxies->make(action) : nullptr;
+        if (target) return target;
+        return (*this)(config::RespondAction{502, {{"content-type", "text/plain"}}, "502 Bad Gateway\n"});
+    }
+};
 
 bool is_wildcard(const std::string& host) { return host.rfind("*.", 0) == 0; }
 
@@ -61,10 +71,8 @@ bool Route::goes_before(const Route& other) const {
     return rank(match_) > rank(other.match_);
 }
 
-Router::Router(const std::vector<config::RouteConfig>& routes) {
-    for (const auto& route : routes)
-        routes_.emplace_back(route.match,
-                             std::visit([](const auto& action) { return make_target(action); }, route.action));
+Router::Router(const std::vector<config::RouteConfig>& routes, ProxyTargets* proxies) {
+    for (const auto& route : routes) routes_.emplace_back(route.match, std::visit(MakeTarget{proxies}, route.action));
     std::stable_sort(routes_.begin(), routes_.end(), [](const Route& a, const Route& b) { return a.goes_before(b); });
     add_fallbacks();
 }
@@ -76,9 +84,9 @@ Router::Router(std::unique_ptr<RouteTarget> target) {
 
 void Router::add_fallbacks() {
     const config::RouteMatch options{.exact_path = "*", .methods = {"OPTIONS"}};
-    routes_.emplace_back(options, make_target(config::RespondAction{.status = 204}));
+    routes_.emplace_back(options, MakeTarget{}(config::RespondAction{.status = 204}));
     const config::RespondAction not_found{404, {{"content-type", "text/plain"}}, "404 Not Found\n"};
-    routes_.emplace_back(config::RouteMatch{}, make_target(not_found));
+    routes_.emplace_back(config::RouteMatch{}, MakeTarget{}(not_found));
 }
 
 const Route& Router::find(const RequestHead& head) const {

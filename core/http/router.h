@@ -18,6 +18,16 @@ public:
     virtual std::unique_ptr<Handler> make_handler() const = 0;
 };
 
+// Makes the targets of `proxy` routes, which need what this layer does not know. Used while a Router is made.
+class ProxyTargets {
+public:
+    // Null if there is no such upstream.
+    virtual std::unique_ptr<RouteTarget> make(const config::ProxyAction& action) = 0;
+
+protected:
+    ~ProxyTargets() = default;
+};
+
 class Route {
 public:
     Route(config::RouteMatch match, std::unique_ptr<RouteTarget> target)
@@ -38,7 +48,8 @@ private:
 
 class Router {
 public:
-    explicit Router(const std::vector<config::RouteConfig>& routes);
+    // `proxies` may be null where no route is a proxy.
+    explicit Router(const std::vector<config::RouteConfig>& routes, ProxyTargets* proxies = nullptr);
     // Everything goes to one target.
     explicit Router(std::unique_ptr<RouteTarget> target);
 

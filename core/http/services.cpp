@@ -68,6 +68,8 @@ std::string json_line(const Exchange& exchange, std::int64_t unix_seconds) {
     number("bytes_in", exchange.bytes_in);
     number("bytes_out", exchange.bytes_out);
     number("duration_us", exchange.outcome.latency_us);
+    if (!exchange.upstream.empty()) text("upstream", exchange.upstream);
+    if (!exchange.failure.empty()) text("failure", exchange.failure);
     text("referer", head.headers.get("referer"));
     text("user_agent", head.headers.get("user-agent"));
     line += exchange.outcome.dropped ? ",\"complete\":false}" : ",\"complete\":true}";

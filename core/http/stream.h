@@ -29,6 +29,8 @@ public:
 
 class Stream {
 public:
+    // 102 or 103, any number, before send_head. Left out where the client's protocol has no place for them.
+    virtual void send_interim(const ResponseHead& head) = 0;
     // Once, before the body. The head is copied.
     virtual void send_head(const ResponseHead& head, End end) = 0;
     // Body bytes are ignored where the answer may have none (HEAD, 204, 304).

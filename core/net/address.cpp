@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 
+#include <algorithm>
 #include <cstring>
 #include <string_view>
 
@@ -43,6 +44,19 @@ Result<Address> Address::from(const config::BindAddress& bind) {
                               : fill(address.storage_, bind.host, bind.port);
     if (address.length_ == 0) return fail(Errc::address, EINVAL);
     return address;
+}
+
+Result<Address> Address::of_endpoint(const config::EndpointConfig& endpoint) {
+    using Kind = config::BindAddress::Kind;
+    const bool is_unix = endpoint.kind == config::EndpointConfig::Kind::unix_socket;
+    return from({is_unix ? Kind::unix_socket : Kind::tcp, endpoint.host, endpoint.port, endpoint.path});
+}
+
+Address Address::from(const sockaddr& address, socklen_t length) {
+    Address made;
+    made.length_ = std::min<socklen_t>(length, sizeof made.storage_);
+    std::memcpy(&made.storage_, &address, made.length_);
+    return made;
 }
 
 Result<Address> Address::of_socket(int fd) {

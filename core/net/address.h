@@ -22,13 +22,20 @@ public:
     static Result<Address> from(const config::BindAddress& bind);
     // Where a bound socket really listens (the port that the kernel chose).
     static Result<Address> of_socket(int fd);
+    // Errc::address when it has a name in place of an address: a Lookup finds those.
+    static Result<Address> of_endpoint(const config::EndpointConfig& endpoint);
+    static Address from(const sockaddr& address, socklen_t length);
 
     const sockaddr* raw() const { return reinterpret_cast<const sockaddr*>(&storage_); }
     socklen_t length() const { return length_; }
     int family() const { return storage_.ss_family; }
     std::string text() const;  // as in the configuration: host:port, [v6]:port, unix:/path
+    bool operator==(const Address& other) const { return bytes() == other.bytes(); }
+    bool operator<(const Address& other) const { return bytes() < other.bytes(); }
 
 private:
+    std::string_view bytes() const { return {reinterpret_cast<const char*>(&storage_), length_}; }
+
     sockaddr_storage storage_{};
     socklen_t length_ = 0;
 };

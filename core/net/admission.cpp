@@ -15,15 +15,26 @@ void Ticket::settle(const Outcome& outcome) {
     if (Admission* admission = std::exchange(admission_, nullptr)) admission->release(outcome);
 }
 
+void Waiter::leave() {
+    if (linked()) --*length_;
+    unlink();
+}
+
 bool FifoQueue::push(Waiter& waiter) {
-    std::size_t length = 0;
-    waiters_.for_each([&](Waiter&) { ++length; });
-    if (length >= capacity_) return false;
+    waiter.leave();
+    if (length_ >= capacity_) return false;
+    waiter.length_ = &length_;
     waiters_.push_back(waiter);
+    ++length_;
     return true;
 }
 
-Waiter* FifoQueue::pop() { return waiters_.empty() ? nullptr : &waiters_.pop_front(); }
+Waiter* FifoQueue::pop() {
+    if (waiters_.empty()) return nullptr;
+    Waiter& next = waiters_.front();
+    next.leave();
+    return &next;
+}
 
 Admission::Decision Admission::admit(Waiter* waiter) {
     if (limit_.allows(in_use_)) {

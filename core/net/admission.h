@@ -34,6 +34,7 @@ public:
     bool allows(std::uint64_t in_use) const override { return in_use < slots_; }
     void observe(const Outcome&) override {}
     void set(std::uint64_t slots) { slots_ = slots; }
+    std::uint64_t slots() const { return slots_; }
 
 private:
     std::uint64_t slots_;
@@ -62,9 +63,15 @@ struct WaitTag;
 class Waiter : public ListNode<WaitTag> {
 public:
     virtual void on_admitted(Ticket ticket) = 0;
+    void leave();  // the queue, if it is in one
 
 protected:
-    ~Waiter() = default;
+    ~Waiter() { leave(); }
+
+private:
+    friend class FifoQueue;
+    using ListNode<WaitTag>::unlink;  // the queue is counted: see leave()
+    std::size_t* length_ = nullptr;   // of the queue that it is in
 };
 
 class WaitQueue {
@@ -82,7 +89,7 @@ public:
 
 private:
     IntrusiveList<Waiter, WaitTag> waiters_;
-    std::size_t capacity_;
+    std::size_t length_ = 0, capacity_;
 };
 
 class Admission {

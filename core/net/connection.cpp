@@ -49,10 +49,19 @@ void Connection::start() {
 
 void Connection::on_ready() {
     if (dead_) return;
+    if (const PeerAddress* told = transport_->told_peer(); told && !become(*told)) return;
     ready_ms_ = now_ms();
     session_ = context()->module->make_session(*this);
     tell_session([](Session& session) { session.start(); });
     if (draining()) close_when_idle(Reason::drain);
+}
+
+// A proxy has told whose connection it is. False if that client has too many.
+bool Connection::become(const PeerAddress& client) {
+    const PeerAddress proxy = std::exchange(peer_, client);
+    if (in_refusal_lane() || manager_.move_client(proxy, client)) return true;
+    close(Reason::max_connections_per_client, CloseMode::linger);
+    return false;
 }
 
 // Whatever the session writes meanwhile goes out as one.

@@ -96,6 +96,7 @@ private:
     void on_timer(std::int64_t now_ms) override;
     void run() override;  // the scheduled flush
 
+    bool become(const PeerAddress& client);
     template <class Call>
     void tell_session(Call&& call);
     void receive(Bytes bytes);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/net/proxy_transport.h"
 #include "core/net/socket_transport.h"
 #include "core/net/tls_transport.h"
 #include "core/net/worker.h"
@@ -48,6 +49,11 @@ void ConnectionManager::add(int fd, const PeerAddress& peer) {
 }
 
 void ConnectionManager::add(std::unique_ptr<Transport> transport, const PeerAddress& peer) {
+    if (!may_come(peer)) {
+        ++stats_.rejected[Reason::handshake_failed];
+        return;
+    }
+    if (behind_proxy()) transport = make_proxy_transport(worker_.loop, context()->proxy_protocol, std::move(transport));
     Ticket slot;
     const Reason reason = admit(peer, slot);
     if (std::exchange(limit_reached_, reason) != reason && reason != Reason::none)
@@ -64,9 +70,16 @@ void ConnectionManager::add(std::unique_ptr<Transport> transport, const PeerAddr
     update_health();
 }
 
+bool ConnectionManager::behind_proxy() const { return context()->proxy_protocol != config::ProxyProtocol::off; }
+
+// Where proxies tell whose connections they bring, nobody else can be told from them.
+bool ConnectionManager::may_come(const PeerAddress& peer) const {
+    return !behind_proxy() || context()->trusted_proxies.contains(peer);
+}
+
 Reason ConnectionManager::admit(const PeerAddress& peer, Ticket& slot) {
     if (worker_.memory.level() == MemoryBudget::Level::exhausted && !context()->always_admits) return Reason::memory;
-    if (!client_has_room(peer)) return Reason::max_connections_per_client;
+    if (!behind_proxy() && !client_has_room(peer)) return Reason::max_connections_per_client;
     auto decision = connections_.admit();
     const bool sheds = context()->pool.at_limit == config::AtLimit::shed_idle;
     while (decision.verdict != Admission::Verdict::admitted && sheds && !idle_.empty()) {
@@ -191,6 +204,15 @@ void ConnectionManager::count_clients() {
     for_each([this](Connection& connection) {
         if (!connection.in_refusal_lane()) ++clients_[connection.peer()];
     });
+}
+
+// Counted as the proxy's until the client was told. False if that one has too many; it counts all the same.
+bool ConnectionManager::move_client(const PeerAddress& proxy, const PeerAddress& client) {
+    if (context()->pool.max_connections_per_client == 0) return true;
+    forget_client(proxy);
+    const bool room = client_has_room(client);
+    ++clients_[client];
+    return room;
 }
 
 void ConnectionManager::forget_client(const PeerAddress& peer) {

@@ -89,6 +89,9 @@ private:
     void refuse(std::unique_ptr<Transport> transport, const PeerAddress& peer, Reason reason);
     void remove(Connection& connection);  // by Connection::end only
     void place(Connection& connection);   // by its phase
+    bool behind_proxy() const;
+    bool may_come(const PeerAddress& peer) const;
+    bool move_client(const PeerAddress& proxy, const PeerAddress& client);
     void forget_client(const PeerAddress& peer);
     void count_clients();
     void drop_empty_generations();

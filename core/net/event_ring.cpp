@@ -17,7 +17,13 @@ const char* to_string(EventType type) {
                                              "reload_failed",
                                              "listener_started",
                                              "listener_stopped",
-                                             "drain_started"};
+                                             "drain_started",
+                                             "endpoint_added",
+                                             "endpoint_removed",
+                                             "endpoint_health",
+                                             "endpoint_drained",
+                                             "panic_began",
+                                             "panic_ended"};
     return kNames[static_cast<std::size_t>(type)];
 }
 

@@ -24,16 +24,24 @@ enum class EventType : std::uint8_t {
     listener_started,
     listener_stopped,
     drain_started,
+    // Of upstreams: their source is the upstream's name, the detail begins with the endpoint's address.
+    endpoint_added,
+    endpoint_removed,
+    endpoint_health,   // "127.0.0.1:80: healthy -> ejected"
+    endpoint_drained,  // drained by hand, or no longer
+    panic_began,       // no endpoint is available: all are used
+    panic_ended,
 };
 
 const char* to_string(EventType type);
+constexpr bool is_of_upstream(EventType type) { return type >= EventType::endpoint_added; }
 
 struct Event {
     std::uint64_t sequence = 0;
     std::int64_t unix_ms = 0;
     EventType type = EventType::added;
     Reason reason = Reason::none;
-    std::uint16_t source = 0;      // of EventRing::source_name: the listener
+    std::uint16_t source = 0;      // of EventRing::source_name: the listener, or the upstream
     std::uint64_t connection = 0;  // 0 = none
     std::string detail;
 };
@@ -53,7 +61,7 @@ public:
 
     EventRing() : events_(kCapacity) {}
 
-    // The number that stands for a listener's name in events; 0 is the daemon itself.
+    // The number that stands for a listener's or an upstream's name in events; 0 is the daemon itself.
     std::uint16_t source(const std::string& name);
     const std::string& source_name(std::uint16_t source) const { return names_[source]; }
 

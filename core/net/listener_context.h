@@ -9,6 +9,7 @@
 
 #include "config/config.h"
 #include "core/base/ref.h"
+#include "core/net/networks.h"
 #include "core/net/tls_context.h"
 
 namespace sluice {
@@ -16,6 +17,8 @@ namespace sluice {
 class Router;  // core/http; this layer only carries it
 class Session;
 class SessionHost;
+class ClientSession;  // core/http
+class ClientHost;
 
 // What a protocol is to the rest: how to make its session. One of each lives in daemon/modules.cpp.
 class ProtocolModule {
@@ -27,6 +30,15 @@ public:
     virtual std::unique_ptr<Session> make_session(SessionHost& host) = 0;
 };
 
+// The same for the client side, of an upstream's protocol.
+class ClientModule {
+public:
+    virtual ~ClientModule() = default;
+    virtual config::UpstreamProtocol upstream_protocol() const = 0;
+    virtual std::string_view client_alpn() const = 0;  // what it offers under TLS, and insists on if the peer answers
+    virtual std::unique_ptr<ClientSession> make_client_session(ClientHost& host) = 0;
+};
+
 struct ListenerContext : Counted {
     std::string name;
     config::Protocol protocol = config::Protocol::http;
@@ -35,6 +47,8 @@ struct ListenerContext : Counted {
     Ref<const TlsContext> tls;  // null: without TLS
     bool allow_http1 = true;    // http2 under TLS: also for clients that do not choose h2
     std::shared_ptr<const Router> router;
+    Networks trusted_proxies;
+    config::ProxyProtocol proxy_protocol = config::ProxyProtocol::off;
     bool always_admits = false;  // also when memory is short: the admin API
 };
 

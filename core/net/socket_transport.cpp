@@ -13,23 +13,32 @@ namespace sluice {
 
 namespace {
 
-template <class Handle>
-Result<UvPtr<uv_stream_t>> open_stream(EventLoop& loop, int fd, int (*init)(uv_loop_t*, Handle*),
-                                       int (*open)(Handle*, int)) {
-    auto* handle = new Handle;
-    init(loop.raw(), handle);
-    UvPtr<uv_stream_t> stream(reinterpret_cast<uv_stream_t*>(handle));
-    if (const int status = open(handle, fd); status != 0) {
-        ::close(fd);
-        return fail(Errc::system, -status);
-    }
-    return stream;
+UvPtr<uv_stream_t> make_pipe(EventLoop& loop) {
+    auto* pipe = new uv_pipe_t;
+    uv_pipe_init(loop.raw(), pipe, 0);
+    return UvPtr<uv_stream_t>(reinterpret_cast<uv_stream_t*>(pipe));
 }
+
+UvPtr<uv_stream_t> make_tcp(EventLoop& loop) {
+    auto* tcp = new uv_tcp_t;
+    uv_tcp_init(loop.raw(), tcp);
+    return UvPtr<uv_stream_t>(reinterpret_cast<uv_stream_t*>(tcp));
+}
+
+uv_tcp_t* as_tcp(const UvPtr<uv_stream_t>& stream) { return reinterpret_cast<uv_tcp_t*>(stream.get()); }
+uv_pipe_t* as_pipe(const UvPtr<uv_stream_t>& stream) { return reinterpret_cast<uv_pipe_t*>(stream.get()); }
 
 Error error_of(int status) {
     const bool cut =
         status == UV_ECONNRESET || status == UV_EPIPE || status == UV_ETIMEDOUT || status == UV_ECONNABORTED;
     return {cut ? Errc::reset : Errc::system, -status};
+}
+
+// EAGAIN: a unix socket whose backlog is full.
+Error connect_error_of(int status) {
+    if (status == UV_ECONNREFUSED || status == UV_EAGAIN) return {Errc::refused, -status};
+    if (status == UV_ETIMEDOUT) return {Errc::timed_out, -status};
+    return error_of(status);
 }
 
 }  // namespace
@@ -42,6 +51,12 @@ void UvClose<uv_stream_t>::operator()(uv_stream_t* handle) const {
     });
 }
 
+struct SocketTransport::ConnectOp {
+    uv_connect_t request;        // its data leads back here while libuv works on it, else it is null
+    SocketTransport* transport;  // null once the transport is gone
+    Address address;
+};
+
 struct SocketTransport::WriteOp {
     uv_write_t request;
     SocketTransport* transport;  // null once the transport is gone
@@ -49,11 +64,25 @@ struct SocketTransport::WriteOp {
 };
 
 Result<std::unique_ptr<Transport>> SocketTransport::adopt(EventLoop& loop, ChunkPool& chunks, int fd, int family) {
-    constexpr auto init_pipe = [](uv_loop_t* l, uv_pipe_t* pipe) { return uv_pipe_init(l, pipe, 0); };
-    auto stream = family == AF_UNIX ? open_stream<uv_pipe_t>(loop, fd, init_pipe, uv_pipe_open)
-                                    : open_stream<uv_tcp_t>(loop, fd, uv_tcp_init, uv_tcp_open);
-    if (!stream) return tl::unexpected(stream.error());
-    return std::unique_ptr<Transport>(new SocketTransport(loop, chunks, std::move(*stream)));
+    auto stream = family == AF_UNIX ? make_pipe(loop) : make_tcp(loop);
+    const int status = family == AF_UNIX ? uv_pipe_open(as_pipe(stream), fd) : uv_tcp_open(as_tcp(stream), fd);
+    if (status != 0) {
+        ::close(fd);
+        return fail(Errc::system, -status);
+    }
+    return std::unique_ptr<Transport>(new SocketTransport(loop, chunks, std::move(stream)));
+}
+
+Result<std::unique_ptr<Transport>> SocketTransport::connect(EventLoop& loop, ChunkPool& chunks, const Address& address,
+                                                            std::string first) {
+    if (address.length() == 0) return fail(Errc::address, EINVAL);
+    const bool is_pipe = address.family() == AF_UNIX;
+    std::unique_ptr<SocketTransport> made(
+        new SocketTransport(loop, chunks, is_pipe ? make_pipe(loop) : make_tcp(loop)));
+    if (!is_pipe) uv_tcp_nodelay(as_tcp(made->stream_), 1);
+    made->connecting_ = new ConnectOp{{}, made.get(), address};
+    made->queued_.append(first);
+    return std::unique_ptr<Transport>(std::move(made));
 }
 
 SocketTransport::~SocketTransport() { close(); }
@@ -61,6 +90,9 @@ SocketTransport::~SocketTransport() { close(); }
 void SocketTransport::close() {
     if (in_flight_) in_flight_->transport = nullptr;
     in_flight_ = nullptr;
+    if (connecting_ && connecting_->request.data) connecting_->transport = nullptr;
+    else delete connecting_;
+    connecting_ = nullptr;
     queued_.clear();
     unlink();
     stream_.reset();
@@ -70,8 +102,47 @@ Start SocketTransport::start(TransportEvents& events) {
     events_ = &events;
     stream_->data = this;
     resume_read();
-    return Start::ready;
+    if (!connecting_) return Start::ready;
+    begin_connect();
+    return Start::later;
 }
+
+// --- the connection ---
+
+void SocketTransport::begin_connect() {
+    ConnectOp& op = *connecting_;
+    const auto done = [](uv_connect_t* request, int status) {
+        auto* finished = static_cast<ConnectOp*>(request->data);
+        request->data = nullptr;
+        if (finished->transport) finished->transport->on_connected(status);
+        else delete finished;
+    };
+    op.request.data = &op;
+    if (op.address.family() == AF_UNIX) {
+        const auto* path = reinterpret_cast<const sockaddr_un*>(op.address.raw())->sun_path;
+        return uv_pipe_connect(&op.request, as_pipe(stream_), path, done);
+    }
+    const int status = uv_tcp_connect(&op.request, as_tcp(stream_), op.address.raw(), done);
+    if (status == 0) return;
+    op.request.data = nullptr;
+    fail_later(status);
+}
+
+// Where there is none, connecting_ stays: nothing is read or written.
+void SocketTransport::on_connected(int status) {
+    if (status != 0) return tell_error(status);
+    delete std::exchange(connecting_, nullptr);
+    if (!queued_.empty()) start_write();
+    else if (shutdown_) half_close();
+    if (wants_read_) read_on();
+    events_->on_ready();
+}
+
+void SocketTransport::tell_error(int status) {
+    events_->on_error(connecting_ ? connect_error_of(status) : error_of(status));
+}
+
+// --- bytes in ---
 
 void SocketTransport::read_on() {
     if (std::exchange(reading_, true)) return;
@@ -117,14 +188,14 @@ void SocketTransport::pause_read() {
 
 void SocketTransport::resume_read() {
     wants_read_ = true;
-    if (!resting_ && !error_) read_on();
+    if (!resting_ && !error_ && !connecting_) read_on();
 }
 
 void SocketTransport::run() {
     resting_ = false;
     if (const int status = std::exchange(error_, 0)) {
         pause_read();
-        return events_->on_error(error_of(status));
+        return tell_error(status);
     }
     if (wants_read_) read_on();
 }
@@ -134,9 +205,11 @@ void SocketTransport::fail_later(int status) {
     loop_.schedule(*this);
 }
 
+// --- bytes out ---
+
 void SocketTransport::write(ByteQueue&& bytes) {
     if (error_) return;
-    if (in_flight_) return queued_.append(std::move(bytes));
+    if (in_flight_ || connecting_) return queued_.append(std::move(bytes));
     try_write(bytes);
     queued_.append(std::move(bytes));
     if (!queued_.empty() && !error_) start_write();
@@ -197,7 +270,7 @@ std::size_t SocketTransport::in_kernel() const {
 
 void SocketTransport::shutdown() {
     shutdown_ = true;
-    if (pending_bytes() == 0) half_close();
+    if (pending_bytes() == 0 && !connecting_) half_close();
 }
 
 void SocketTransport::half_close() { ::shutdown(fd(), SHUT_WR); }
@@ -205,6 +278,11 @@ void SocketTransport::half_close() { ::shutdown(fd(), SHUT_WR); }
 Bytes SocketTransport::read_now(std::span<char> buffer) {
     const ssize_t count = ::recv(fd(), buffer.data(), buffer.size(), MSG_DONTWAIT);
     return Bytes(buffer.data(), count > 0 ? static_cast<std::size_t>(count) : 0);
+}
+
+bool SocketTransport::looks_alive() const {
+    char byte;
+    return ::recv(fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }
 
 int SocketTransport::fd() const {

@@ -1,10 +1,13 @@
 #pragma once
-// A Transport over a connected TCP or unix-domain stream socket. At most one write is in flight; what comes meanwhile
-// is queued and goes out as one gathered write.
+// A Transport over a TCP or unix-domain stream socket: one that was accepted, or one that connects first. At most one
+// write is in flight; what comes meanwhile, or before there is a connection, is queued and goes out as one gathered
+// write.
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
+#include "core/net/address.h"
 #include "core/net/event_loop.h"
 #include "core/net/transport.h"
 
@@ -20,6 +23,9 @@ class SocketTransport final : public Transport, private Task {
 public:
     // Takes the socket, also when it fails. family: AF_UNIX, or one of the internet.
     static Result<std::unique_ptr<Transport>> adopt(EventLoop& loop, ChunkPool& chunks, int fd, int family);
+    // Connects when it is started; on_ready or on_error tells how that went. `first` goes out before anything else.
+    static Result<std::unique_ptr<Transport>> connect(EventLoop& loop, ChunkPool& chunks, const Address& address,
+                                                      std::string first = {});
     ~SocketTransport() override;
 
     Start start(TransportEvents& events) override;
@@ -31,8 +37,10 @@ public:
     void shutdown() override;
     void close() override;
     Bytes read_now(std::span<char> buffer) override;
+    bool looks_alive() const override;
 
 private:
+    struct ConnectOp;
     struct WriteOp;
     static constexpr std::size_t kReadPerTurn = 256 * 1024;
 
@@ -40,6 +48,9 @@ private:
         : loop_(loop), stream_(std::move(stream)), queued_(chunks) {}
 
     void run() override;  // what may not happen inside a call: telling errors, going on after a full turn
+    void begin_connect();
+    void on_connected(int status);
+    void tell_error(int status);
     void on_read(ssize_t count);
     void limit_turn(std::size_t count);
     void read_on();
@@ -53,9 +64,10 @@ private:
     EventLoop& loop_;
     UvPtr<uv_stream_t> stream_;
     TransportEvents* events_ = nullptr;
-    ByteQueue queued_;              // waits for the write in flight
-    WriteOp* in_flight_ = nullptr;  // owned by libuv until its callback
-    std::uint32_t turn_ = 0;        // which loop turn turn_bytes_ belongs to
+    ByteQueue queued_;                 // waits for the write in flight, or for the connection
+    WriteOp* in_flight_ = nullptr;     // owned by libuv until its callback
+    ConnectOp* connecting_ = nullptr;  // until there is a connection; owned by libuv while it works on it
+    std::uint32_t turn_ = 0;           // which loop turn turn_bytes_ belongs to
     std::uint32_t turn_bytes_ = 0;
     int error_ = 0;  // a libuv error that is still to be told
     bool reading_ = false, wants_read_ = false, resting_ = false, shutdown_ = false;

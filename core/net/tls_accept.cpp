@@ -31,6 +31,7 @@ void TlsTransport::wait_for_turn() {
 }
 
 void TlsTransport::proceed() {
+    if (is_client()) engine_.bio_.io().take_hello();  // a client's hello is counted when it is read
     step({});
     match_reading();
 }
@@ -53,6 +54,10 @@ void TlsTransport::step(Bytes bytes) {
 
 // What came with the client's last flight is kept until the owner is ready for it.
 void TlsTransport::become_open() {
+    if (is_client() && chose_another_protocol()) {
+        ERR_raise(ERR_LIB_SSL, SSL_R_NO_APPLICATION_PROTOCOL);
+        return give_up(ByteQueue(kept_.pool()));
+    }
     handshake_->succeeded(*ssl_);
     handshake_.reset();
     state_ = State::open;
@@ -63,8 +68,9 @@ void TlsTransport::become_open() {
 }
 
 void TlsTransport::refuse(ByteQueue alert, Bytes rest) {
+    if (is_client()) return give_up(std::move(alert));
     const TlsFailure failure = handshake_->failed();
-    if (failure == TlsFailure::plain_http) alert.append(context_->plain_http_answer());
+    if (failure == TlsFailure::plain_http) alert.append(side_.server->plain_http_answer());
     if (failure == TlsFailure::not_tls) alert.append(kAlert);
     state_ = State::refused;
     drop_all();
@@ -94,7 +100,8 @@ std::string_view TlsTransport::alpn() const {
     const unsigned char* name = nullptr;
     unsigned size = 0;
     SSL_get0_alpn_selected(ssl_.get(), &name, &size);
-    return context_->protocol_name({reinterpret_cast<const char*>(name), size});
+    if (is_client()) return size > 0 ? side_.client->alpn() : std::string_view();
+    return side_.server->protocol_name({reinterpret_cast<const char*>(name), size});
 }
 
 std::optional<TlsInfo> TlsTransport::tls_info() const {
@@ -105,7 +112,7 @@ std::optional<TlsInfo> TlsTransport::tls_info() const {
     if (const char* host = SSL_get_servername(ssl_.get(), TLSEXT_NAMETYPE_host_name)) info.sni = host;
     info.alpn = alpn();
     info.resumed = SSL_session_reused(ssl_.get()) == 1;
-    const X509* client = SSL_get0_peer_certificate(ssl_.get());
+    const X509* client = is_client() ? nullptr : SSL_get0_peer_certificate(ssl_.get());
     if (client && SSL_get_verify_result(ssl_.get()) == X509_V_OK)
         info.client_subject = tls_name_text(*X509_get_subject_name(client));
     return info;

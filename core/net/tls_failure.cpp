@@ -43,6 +43,10 @@ constexpr const char* kNames[kTlsFailures] = {
     "plain_http",         "not_tls",          "version", "cipher", "alpn", "client_certificate",
     "rejected_by_client", "closed_by_client", "cut",     "other"};
 
+constexpr const char* kClientNames[kTlsFailures] = {
+    "plain_http",         "not_tls",          "version", "cipher", "alpn", "server_certificate",
+    "rejected_by_server", "closed_by_server", "cut",     "other"};
+
 bool is_alert(unsigned long error) {
     return ERR_GET_LIB(error) == ERR_LIB_SSL && ERR_GET_REASON(error) >= SSL_AD_REASON_OFFSET;
 }
@@ -58,6 +62,19 @@ TlsFailure failure_of(unsigned long error) {
 }  // namespace
 
 const char* to_string(TlsFailure failure) { return kNames[static_cast<std::size_t>(failure)]; }
+
+const char* to_client_string(TlsFailure failure) { return kClientNames[static_cast<std::size_t>(failure)]; }
+
+std::string tls_failure_text(const ssl_st& ssl) {
+    const unsigned long error = ERR_peek_error();
+    const int reason = ERR_GET_LIB(error) == ERR_LIB_SSL ? ERR_GET_REASON(error) : 0;
+    if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED)
+        return std::string("the server's certificate cannot be trusted: ") +
+               X509_verify_cert_error_string(SSL_get_verify_result(&ssl));
+    if (reason == SSL_R_WRONG_VERSION_NUMBER) return "the server does not speak TLS";
+    const char* text = ERR_reason_error_string(error);
+    return text ? text : "no reason given";
+}
 
 std::string take_tls_error(const char* otherwise) {
     const unsigned long error = ERR_get_error();

@@ -44,23 +44,6 @@ TlsContext::Loaded TlsContextLoader::load() {
     return loaded;
 }
 
-void TlsContextLoader::error(const std::string& key, config::Position where, const std::string& message, Cause cause) {
-    errors_.push_back({key, message, where});
-    torn_ = torn_ || cause == Cause::torn;
-}
-
-void TlsContextLoader::warn(const std::string& key, config::Position where, const std::string& message) {
-    warnings_.push_back({key, message, where});
-}
-
-// Null if it cannot be read, which is told.
-const std::string* TlsContextLoader::read(const std::string& key, config::Position where, const std::string& path) {
-    const TlsFile& file = files_.read(path);
-    if (file.problem.empty()) return &file.bytes;
-    error(key, where, path + ": " + file.problem, Cause::torn);
-    return nullptr;
-}
-
 // --- certificates ---
 
 void TlsContextLoader::load_certificate(const config::CertificateConfig& config, const std::string& prefix) {
@@ -68,8 +51,6 @@ void TlsContextLoader::load_certificate(const config::CertificateConfig& config,
     TlsCertificate certificate = own ? self_signed(config, prefix) : read_pair(config, prefix);
     if (!certificate.leaf || !certificate.key) return;
     check_usable(certificate, config, prefix);
-    if (const std::string text = validity_warning(*certificate.leaf, std::time(nullptr)); !text.empty())
-        warn(prefix + "certificate", config.where, config.certificate + ": " + text);
     read_staple(certificate, config, prefix);
     certificate.hosts = certificate_hosts(*certificate.leaf);
     context_->certificates_.push_back(describe_certificate(*certificate.leaf, config.certificate));
@@ -87,43 +68,6 @@ TlsCertificate TlsContextLoader::self_signed(const config::CertificateConfig& co
     return certificate;
 }
 
-TlsCertificate TlsContextLoader::read_pair(const config::CertificateConfig& config, const std::string& prefix) {
-    TlsCertificate certificate;
-    if (const std::string* pem = read(prefix + "certificate", config.where, config.certificate)) {
-        auto parsed = parse_certificates(*pem);
-        if (parsed) {
-            certificate.leaf = std::move(parsed->front());
-            parsed->erase(parsed->begin());
-            certificate.chain = std::move(*parsed);
-        } else {
-            error(prefix + "certificate", config.where, config.certificate + ": " + parsed.error(), Cause::torn);
-        }
-    }
-    read_key(certificate, config, prefix);
-    return certificate;
-}
-
-void TlsContextLoader::read_key(TlsCertificate& certificate, const config::CertificateConfig& config,
-                                const std::string& prefix) {
-    const std::string name = prefix + (config.key.empty() ? "certificate" : "key");
-    const std::string& path = config.key.empty() ? config.certificate : config.key;
-    if (config.key.empty() && !certificate.leaf) return;  // the same file: told already
-    const std::string* pem = read(name, config.where, path);
-    if (!pem) return;
-    auto key = parse_private_key(*pem);
-    if (!key) {
-        const Cause cause = key.error() == kEncryptedKey ? Cause::other : Cause::torn;
-        return error(name, config.where, path + ": " + key.error(), cause);
-    }
-    if (files_.read(path).readable_by_others)
-        warn(name, config.where, path + ": everybody on this machine can read the private key: chmod o-r");
-    certificate.key = std::move(*key);
-    if (!certificate.leaf || X509_check_private_key(certificate.leaf.get(), certificate.key.get()) == 1) return;
-    ERR_clear_error();
-    certificate.key.reset();
-    error(name, config.where, path + ": the key does not belong to the certificate", Cause::torn);
-}
-
 void TlsContextLoader::read_staple(TlsCertificate& certificate, const config::CertificateConfig& config,
                                    const std::string& prefix) {
     if (config.ocsp_response.empty()) return;
@@ -139,33 +83,14 @@ void TlsContextLoader::read_staple(TlsCertificate& certificate, const config::Ce
     certificate.staple = std::move(*staple);
 }
 
-// OpenSSL refuses what is below its security level (an RSA key of 1024 bits, a signature with MD5).
-void TlsContextLoader::check_usable(const TlsCertificate& certificate, const config::CertificateConfig& config,
-                                    const std::string& prefix) {
-    const TlsPtr<SSL_CTX> probe(SSL_CTX_new(TLS_server_method()));
-    ERR_clear_error();
-    bool usable = probe && SSL_CTX_use_certificate(probe.get(), certificate.leaf.get()) == 1;
-    for (const auto& link : certificate.chain) usable = usable && SSL_CTX_add1_chain_cert(probe.get(), link.get()) == 1;
-    if (usable) return;
-    error(prefix + "certificate", config.where,
-          config.certificate + ": OpenSSL refuses it: " + take_tls_error("no reason given"), Cause::other);
-}
-
 void TlsContextLoader::read_client_ca() {
     const bool asks = config_.client_auth != config::ClientAuth::none;
     if (config_.client_ca.empty()) {
         if (asks) error("client_ca", config_.where, "client_auth needs the authorities that sign", Cause::other);
         return;
     }
-    const std::string* pem = read("client_ca", config_.where, config_.client_ca);
-    if (!pem) return;
-    auto parsed = parse_certificates(*pem);
-    if (!parsed) return error("client_ca", config_.where, config_.client_ca + ": " + parsed.error(), Cause::torn);
-    client_ca_ = std::move(*parsed);
-    client_store_.reset(X509_STORE_new());
-    // Whom the file names is trusted, be it an intermediate authority.
-    X509_STORE_set_flags(client_store_.get(), X509_V_FLAG_PARTIAL_CHAIN);
-    for (const auto& authority : client_ca_) X509_STORE_add_cert(client_store_.get(), authority.get());
+    client_ca_ = read_authorities("client_ca", config_.where, config_.client_ca);
+    if (!client_ca_.empty()) client_store_ = store_of(client_ca_);
 }
 
 // --- which certificate for which name ---
@@ -204,13 +129,7 @@ ssl_ctx_st* TlsContextLoader::context_with(const Indices& certificates) {
         if (set == certificates) return made;
     auto made = make_settings();
     bool filled = made != nullptr;
-    for (const std::size_t i : certificates) {
-        const TlsCertificate& certificate = certificates_[i];
-        filled = filled && SSL_CTX_use_certificate(made.get(), certificate.leaf.get()) == 1 &&
-                 SSL_CTX_use_PrivateKey(made.get(), certificate.key.get()) == 1;
-        for (const auto& link : certificate.chain)
-            filled = filled && SSL_CTX_add1_chain_cert(made.get(), link.get()) == 1;
-    }
+    for (const std::size_t i : certificates) filled = filled && use(*made, certificates_[i]);
     if (!filled)
         error("certificate", config_.where, "cannot be used: " + take_tls_error("no reason given"), Cause::other);
     made_.emplace_back(certificates, made.get());

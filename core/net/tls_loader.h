@@ -6,13 +6,11 @@
 #include <string>
 #include <vector>
 
-#include "core/net/tls_certificates.h"
-#include "core/net/tls_context.h"
-#include "core/net/tls_files.h"
+#include "core/net/tls_file_loader.h"
 
 namespace sluice {
 
-class TlsContextLoader {
+class TlsContextLoader final : private TlsFileLoader {
 public:
     TlsContextLoader(const config::TlsConfig& config, const TlsContext::Options& options,
                      std::shared_ptr<TlsMemory> memory);
@@ -21,23 +19,13 @@ public:
 
 private:
     using Indices = std::vector<std::size_t>;  // of certificates_
-    enum class Cause { torn, other };          // torn: what a half replaced file looks like
-
-    void error(const std::string& key, config::Position where, const std::string& message, Cause cause);
-    void warn(const std::string& key, config::Position where, const std::string& message);
-    const std::string* read(const std::string& key, config::Position where, const std::string& path);
 
     void load_certificate(const config::CertificateConfig& config, const std::string& prefix);
-    TlsCertificate read_pair(const config::CertificateConfig& config, const std::string& prefix);
     TlsCertificate self_signed(const config::CertificateConfig& config, const std::string& prefix);
-    void read_key(TlsCertificate& certificate, const config::CertificateConfig& config, const std::string& prefix);
     void read_staple(TlsCertificate& certificate, const config::CertificateConfig& config, const std::string& prefix);
-    void check_usable(const TlsCertificate& certificate, const config::CertificateConfig& config,
-                      const std::string& prefix);
     void read_client_ca();
 
     TlsPtr<ssl_ctx_st> make_settings();  // with everything but certificates; errors are told
-    void limit_versions(ssl_ctx_st& ssl_context);
     void set_ciphers(ssl_ctx_st& ssl_context);
     void set_resumption(ssl_ctx_st& ssl_context);
     void set_client_auth(ssl_ctx_st& ssl_context);
@@ -48,14 +36,11 @@ private:
     std::string make_session_id_context() const;
 
     const config::TlsConfig& config_;
-    TlsFileSet files_;
     std::unique_ptr<TlsContext> context_;
     std::vector<TlsCertificate> certificates_;
     std::vector<TlsPtr<x509_st>> client_ca_;
     TlsPtr<x509_store_st> client_store_;
     std::vector<std::pair<Indices, ssl_ctx_st*>> made_;
-    std::vector<TlsProblem> errors_, warnings_;
-    bool torn_ = false;
 };
 
 }  // namespace sluice

@@ -18,10 +18,6 @@ namespace sluice {
 
 namespace {
 
-int version_of(config::TlsVersion version) {
-    return version == config::TlsVersion::tls12 ? TLS1_2_VERSION : TLS1_3_VERSION;
-}
-
 // SSL_OP_NO_TICKET makes TLS 1.3 resume from the cache, too.
 TlsResumption resumption_of(const config::TlsConfig& config) {
     if (config.session_timeout.count() <= 0) return TlsResumption::none;
@@ -38,24 +34,14 @@ TlsPtr<ssl_ctx_st> TlsContextLoader::make_settings() {
         error("certificate", config_.where, "OpenSSL has no memory", Cause::other);
         return made;
     }
-    SSL_CTX_set_options(made.get(), SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA | SSL_OP_NO_COMPRESSION |
-                                        SSL_OP_NO_RENEGOTIATION);
-    // An idle connection holds no record buffer.
-    SSL_CTX_set_mode(made.get(),
-                     SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_options(made.get(), SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+    set_modes(*made);
     SSL_CTX_set_dh_auto(made.get(), 1);  // for those who configure DHE ciphers
-    limit_versions(*made);
+    limit_versions(*made, config_.where, config_.min_version, config_.max_version);
     set_ciphers(*made);
     set_resumption(*made);
     set_client_auth(*made);
     return made;
-}
-
-void TlsContextLoader::limit_versions(ssl_ctx_st& ssl_context) {
-    const bool set = config_.min_version <= config_.max_version &&
-                     SSL_CTX_set_min_proto_version(&ssl_context, version_of(config_.min_version)) == 1 &&
-                     SSL_CTX_set_max_proto_version(&ssl_context, version_of(config_.max_version)) == 1;
-    if (!set) error("min_version", config_.where, "is later than max_version", Cause::other);
 }
 
 void TlsContextLoader::set_ciphers(ssl_ctx_st& ssl_context) {

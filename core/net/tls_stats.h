@@ -10,7 +10,7 @@
 
 namespace sluice {
 
-// Why a handshake failed.
+// Why a handshake failed. The names are those of the server's side; to_client_string() has the client's.
 enum class TlsFailure : std::uint8_t {
     plain_http,          // an HTTP request without TLS
     not_tls,             // something else
@@ -25,11 +25,13 @@ enum class TlsFailure : std::uint8_t {
 };
 inline constexpr std::size_t kTlsFailures = static_cast<std::size_t>(TlsFailure::other) + 1;
 const char* to_string(TlsFailure failure);
+const char* to_client_string(TlsFailure failure);  // "server_certificate", "rejected_by_server"
 
 struct TlsStats {
     std::uint64_t full = 0, resumed = 0;  // handshakes that succeeded
     std::array<std::uint64_t, kTlsFailures> failed{};
     metrics::Histogram latency_us;  // from the first byte to the end of those that succeeded
+    std::string last_failure;       // where we are the client: why the latest failed; "" = none did
 };
 
 // Of one connection, when its handshake is done.

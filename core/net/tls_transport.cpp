@@ -22,15 +22,18 @@ constexpr std::size_t kMostAnswered = 16 * 1024;
 
 std::unique_ptr<Transport> make_tls_transport(TlsEngine& engine, ChunkPool& chunks, Ref<const TlsContext> context,
                                               TlsStats& stats, std::unique_ptr<Transport> inner) {
-    return std::make_unique<TlsTransport>(engine, chunks, std::move(context), stats, std::move(inner));
+    auto ssl = context->new_connection();
+    return std::make_unique<TlsTransport>(engine, chunks, TlsTransport::Side{std::move(context), {}}, std::move(ssl),
+                                          stats, std::move(inner));
 }
 
-TlsTransport::TlsTransport(TlsEngine& engine, ChunkPool& chunks, Ref<const TlsContext> context, TlsStats& stats,
+TlsTransport::TlsTransport(TlsEngine& engine, ChunkPool& chunks, Side side, TlsPtr<ssl_st> ssl, TlsStats& stats,
                            std::unique_ptr<Transport> inner)
     : engine_(engine),
-      context_(std::move(context)),
+      side_(std::move(side)),
+      stats_(stats),
       inner_(std::move(inner)),
-      ssl_(context_->new_connection()),
+      ssl_(std::move(ssl)),
       handshake_(std::make_unique<TlsHandshake>(stats)),
       kept_(chunks),
       waiting_(chunks) {
@@ -60,7 +63,7 @@ Start TlsTransport::start(TransportEvents& events) {
     events_ = &events;
     if (ssl_) {
         reading_ = true;
-        inner_->start(*this);
+        if (inner_->start(*this) == Start::ready && is_client()) schedule();
     } else {
         fail_later({Errc::system, ENOMEM});
     }
@@ -82,6 +85,7 @@ void TlsTransport::fail_later(Error error) {
 
 void TlsTransport::run() {
     if (error_due_) return fail(error_);
+    if (state_ == State::handshake && is_client()) return greet();
     if (paused_ || state_ != State::open) return;
     if (end_due_ && !has_input()) return tell_end();
     receive({});
@@ -143,8 +147,13 @@ TlsTransport::Verdict TlsTransport::judge_read(int result) {
     switch (SSL_get_error(ssl_.get(), result)) {
         case SSL_ERROR_WANT_READ: return Verdict::more;  // all input was used
         case SSL_ERROR_ZERO_RETURN: return Verdict::end;
-        default: return take_peer_alert() ? Verdict::reset : Verdict::broken;
+        default: return judge_failure();
     }
+}
+
+TlsTransport::Verdict TlsTransport::judge_failure() {
+    if (is_client()) stats_.last_failure = tls_failure_text(*ssl_);
+    return take_peer_alert() ? Verdict::reset : Verdict::broken;
 }
 
 void TlsTransport::deliver(Decrypted got) {
@@ -179,6 +188,7 @@ void TlsTransport::tell_end() {
 void TlsTransport::on_end() {
     reading_ = false;  // the transport below reads no more by itself
     below_ended_ = true;
+    if (state_ == State::handshake && is_client()) return lose_server();
     if (state_ == State::handshake) abandon_handshake();
     if (state_ == State::refused) return events_->on_end();
     if (state_ != State::open) return;
@@ -237,6 +247,10 @@ Bytes TlsTransport::read_now(std::span<char> buffer) {
     else if (got.verdict == Verdict::broken) fail_later({Errc::protocol});
     else if (end_due_ || has_input()) schedule();
     return got.plain;
+}
+
+bool TlsTransport::looks_alive() const {
+    return state_ == State::open && !ended_ && !end_due_ && !has_input() && inner_->looks_alive();
 }
 
 // --- bytes out ---

@@ -1,9 +1,10 @@
 #pragma once
-// The server side of TLS as a Transport over another one: bytes are decrypted as they come, all of a read at once, and
+// TLS, of either side, as a Transport over another one: bytes are decrypted as they come, all of a read at once, and
 // encrypted late, when the transport below has room. No protocol sees the difference. Owned by one Connection.
 //
 //   handshake --done--> open --our close_notify--> half closed --> end
 //       `--failed--> refused: the alert (or a plain answer) is on its way, and what comes is only handed on to be dropped
+//                    (a client's ends with on_error instead)
 
 #include <array>
 #include <memory>
@@ -12,6 +13,7 @@
 #include "core/base/intrusive_list.h"
 #include "core/net/event_loop.h"
 #include "core/net/tls_bio.h"
+#include "core/net/tls_client_context.h"
 #include "core/net/tls_context.h"
 #include "core/net/tls_stats.h"
 #include "core/net/transport.h"
@@ -60,5 +62,11 @@ private:
 // Never fails: what is wrong shows in the handshake. `stats` outlives the transport.
 std::unique_ptr<Transport> make_tls_transport(TlsEngine& engine, ChunkPool& chunks, Ref<const TlsContext> context,
                                               TlsStats& stats, std::unique_ptr<Transport> inner);
+// The client's side, to `host` (name or IP literal). A handshake that fails is told by on_error: Errc::protocol, or
+// Errc::closed if the server left; stats.last_failure says why. (A server of TLS 1.3 refuses our certificate only after
+// the handshake: then Errc::reset follows on_ready, with the same text.)
+std::unique_ptr<Transport> make_tls_client_transport(TlsEngine& engine, ChunkPool& chunks,
+                                                     Ref<const TlsClientContext> context, const std::string& host,
+                                                     TlsStats& stats, std::unique_ptr<Transport> inner);
 
 }  // namespace sluice

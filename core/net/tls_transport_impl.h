@@ -14,7 +14,12 @@ namespace sluice {
 
 class TlsTransport final : public Transport, private TransportEvents, private Task, private TlsWaiting {
 public:
-    TlsTransport(TlsEngine& engine, ChunkPool& chunks, Ref<const TlsContext> context, TlsStats& stats,
+    // One of the contexts is null: the other's `ssl` is from it.
+    struct Side {
+        Ref<const TlsContext> server;
+        Ref<const TlsClientContext> client;
+    };
+    TlsTransport(TlsEngine& engine, ChunkPool& chunks, Side side, TlsPtr<ssl_st> ssl, TlsStats& stats,
                  std::unique_ptr<Transport> inner);
     ~TlsTransport() override;
 
@@ -28,7 +33,9 @@ public:
     void say_goodbye() override;
     void close() override;
     Bytes read_now(std::span<char> buffer) override;
+    bool looks_alive() const override;
     bool heard() const override { return !handshake_ || handshake_->begun(); }
+    const PeerAddress* told_peer() const override { return inner_->told_peer(); }
     std::string_view alpn() const override;
     std::optional<TlsInfo> tls_info() const override;
 
@@ -47,7 +54,7 @@ private:
     };
 
     // TransportEvents, from the transport below
-    void on_ready() override {}  // the client speaks first
+    void on_ready() override;
     void on_data(Bytes bytes) override;
     void on_writable() override;
     void on_end() override;
@@ -64,10 +71,17 @@ private:
     void refuse(ByteQueue alert, Bytes rest);
     void abandon_handshake();
 
+    bool is_client() const { return static_cast<bool>(side_.client); }
+    void greet();
+    bool chose_another_protocol() const;
+    void give_up(ByteQueue alert);
+    void lose_server();
+
     void receive(Bytes bytes);
     TlsIo& open_io(Bytes bytes, ByteQueue& out);
     Decrypted decrypt(std::span<char> room);
     Verdict judge_read(int result);
+    Verdict judge_failure();
     bool has_input() const;
     void deliver(Decrypted got);
     void finish_reading(Verdict verdict);
@@ -84,7 +98,8 @@ private:
     void schedule() { engine_.loop().schedule(*this); }
 
     TlsEngine& engine_;
-    Ref<const TlsContext> context_;  // outlives ssl_, whose callbacks ask it
+    Side side_;  // outlives ssl_, whose callbacks ask it
+    TlsStats& stats_;
     std::unique_ptr<Transport> inner_;
     TransportEvents* events_ = nullptr;
     TlsPtr<ssl_st> ssl_;

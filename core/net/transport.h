@@ -13,6 +13,8 @@
 
 namespace sluice {
 
+struct PeerAddress;
+
 // Implemented by the owner. Never called from inside a call of the Transport. Any of these may lead to the
 // Transport's end only by way of EventLoop::defer_delete.
 class TransportEvents {
@@ -57,8 +59,13 @@ public:
     virtual void close() = 0;
     // What can be read at this moment, without waiting; empty if nothing. Borrowed from `buffer`.
     virtual Bytes read_now(std::span<char> buffer) = 0;
+    // Nothing can be read at this moment, and no end either: the peer is probably still there. A system call.
+    virtual bool looks_alive() const { return true; }
     // Whether a handshake that goes on was begun by the peer; true where there is none.
     virtual bool heard() const { return true; }
+    // Whose stream it is where a proxy in between has told (PROXY protocol), from on_ready on and as long as the
+    // transport lives; null: the peer's own.
+    virtual const PeerAddress* told_peer() const { return nullptr; }
     // The protocol that was agreed upon (RFC 7301); "" if none was. Valid as long as the transport.
     virtual std::string_view alpn() const { return {}; }
     virtual std::optional<TlsInfo> tls_info() const { return std::nullopt; }

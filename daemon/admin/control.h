@@ -10,6 +10,7 @@
 #include "config/diff.h"
 #include "core/base/result.h"
 #include "core/net/worker.h"
+#include "core/upstream/clusters.h"
 
 namespace sluice::admin {
 
@@ -41,6 +42,7 @@ public:
     using Done = std::function<void(const ReloadOutcome&)>;
 
     virtual Worker& worker() = 0;
+    virtual Clusters& clusters() = 0;
     virtual DaemonStatus status() = 0;
     virtual const config::SettingsTable& settings() = 0;
     virtual void reload(Done done) = 0;                                         // done: when it has ended

@@ -3,18 +3,11 @@
 #include <unistd.h>
 
 #include "daemon/admin/json_parts.h"
+#include "daemon/admin/json_upstreams.h"
 
 namespace sluice::admin {
 
 namespace {
-
-Json reasons_json(const ReasonCounts& counts) {
-    Json json = Json::object();
-    for (std::size_t i = 0; i < kReasons; ++i)
-        if (const auto count = counts[static_cast<Reason>(i)]; count > 0)
-            json[to_string(static_cast<Reason>(i))] = count;
-    return json;
-}
 
 Json pending_json(const std::vector<config::PendingKey>& keys) {
     Json json = Json::array();
@@ -39,8 +32,8 @@ Json pool_json(ConnectionManager& pool, std::int64_t now_ms) {
             {"active", pool.active()},
             {"idle", pool.idle()},
             {"accepted", stats.accepted},
-            {"rejected", reasons_json(stats.rejected)},
-            {"closed", reasons_json(stats.closed)},
+            {"rejected", enum_counts_json<Reason>(kReasons, stats.rejected)},
+            {"closed", enum_counts_json<Reason>(kReasons, stats.closed)},
             {"requests", stats.requests},
             {"running_requests", pool.running_requests()},
             {"connections_per_second", stats.connection_rate.per_second(now_ms)},
@@ -79,10 +72,14 @@ Json connection_json(const Listener& listener, const Connection& connection, std
             {"tls", tls_info_json(connection)}};
 }
 
-std::size_t touched_by(Worker& worker, const config::Change& change) {
+std::size_t touched_by(Control& control, const config::Change& change) {
     std::size_t count = 0;
     if (change.reload_class == config::ReloadClass::new_connections) return count;
-    for (const auto& listener : worker.listeners)
+    if (!change.upstream.empty()) {
+        Cluster* cluster = control.clusters().find(change.upstream);
+        return cluster ? counts_of(*cluster).open : 0;
+    }
+    for (const auto& listener : control.worker().listeners)
         if (change.listener.empty() || change.listener == listener->name()) count += listener->pool().active();
     return count;
 }
@@ -124,13 +121,16 @@ Json status_json(Control& control) {
                    {"used", worker.memory.used()},
                    {"level", to_string(worker.memory.level())}}},
                  {"warnings", status.warnings},
-                 {"listeners", Json::array()}};
+                 {"listeners", Json::array()},
+                 {"upstreams", Json::array()}};
     if (status.last_reload) {
         json["last_reload"] = outcome_json(*status.last_reload);
         json["last_reload"].erase("revision");
     }
     worker.for_each_listener(
         [&](Listener& listener) { json["listeners"].push_back(listener_json(control, listener)); });
+    for (const auto& [name, cluster] : control.clusters().all())
+        json["upstreams"].push_back(upstream_summary_json(*cluster));
     return json;
 }
 
@@ -159,7 +159,8 @@ Json plan_json(Control& control, const ReloadOutcome& outcome) {
     for (const auto& change : outcome.changes) {
         Json row = change_json(change);
         row["listener"] = change.listener;
-        row["connections"] = touched_by(control.worker(), change);
+        row["upstream"] = change.upstream;
+        row["connections"] = touched_by(control, change);
         changes.push_back(std::move(row));
     }
     return {{"ok", outcome.ok},
@@ -173,7 +174,8 @@ Json event_json(const EventRing& ring, const Event& event) {
     return {{"seq", event.sequence},
             {"time", iso_time(event.unix_ms)},
             {"type", to_string(event.type)},
-            {"listener", ring.source_name(event.source)},
+            {"listener", is_of_upstream(event.type) ? "" : ring.source_name(event.source)},
+            {"upstream", is_of_upstream(event.type) ? ring.source_name(event.source) : ""},
             {"connection", event.connection ? Json(event.connection) : Json(nullptr)},
             {"detail", event.detail.empty() ? reason : event.detail}};
 }

@@ -14,14 +14,6 @@ std::int64_t days_left(std::int64_t unix_seconds) {
     return left >= 0 ? left / kDay : -((-left + kDay - 1) / kDay);  // one that ended an hour ago has no day left
 }
 
-template <class Name, class Counts>
-Json counts_json(std::size_t size, const Name& name, const Counts& counts) {
-    Json json = Json::object();
-    for (std::size_t i = 0; i < size; ++i)
-        if (counts[i] > 0) json[name(i)] = counts[i];
-    return json;
-}
-
 Json certificate_json(const CertificateInfo& certificate) {
     return {{"file", certificate.file},
             {"subject", certificate.subject},
@@ -49,19 +41,24 @@ Json latency_json(const metrics::Histogram& microseconds) {
     return {{"p50", ms(0.5)}, {"p90", ms(0.9)}, {"p99", ms(0.99)}, {"p99_9", ms(0.999)}};
 }
 
+Json certificates_json(const std::vector<CertificateInfo>& certificates) {
+    Json json = Json::array();
+    for (const CertificateInfo& certificate : certificates) json.push_back(certificate_json(certificate));
+    return json;
+}
+
+Json handshakes_json(const TlsStats& stats) {
+    const auto failure = [](std::size_t i) { return to_string(static_cast<TlsFailure>(i)); };
+    return {
+        {"full", stats.full}, {"resumed", stats.resumed}, {"failed", counts_json(kTlsFailures, failure, stats.failed)}};
+}
+
 Json tls_json(ConnectionManager& pool) {
     const auto& context = pool.context()->tls;
     if (!context) return nullptr;
     const TlsStats& stats = pool.stats().tls;
-    Json certificates = Json::array();
-    for (const CertificateInfo& certificate : context->certificates())
-        certificates.push_back(certificate_json(certificate));
-    const auto failure = [](std::size_t i) { return to_string(static_cast<TlsFailure>(i)); };
-    return {{"certificates", std::move(certificates)},
-            {"handshakes",
-             {{"full", stats.full},
-              {"resumed", stats.resumed},
-              {"failed", counts_json(kTlsFailures, failure, stats.failed)}}},
+    return {{"certificates", certificates_json(context->certificates())},
+            {"handshakes", handshakes_json(stats)},
             {"latency_ms", latency_json(stats.latency_us)}};
 }
 

@@ -1,6 +1,5 @@
 #pragma once
 // The pieces of the admin API's JSON that belong to TLS and HTTP/2, and what they share with the rest. Pure reading.
-// Counters by name leave out those that are zero.
 
 #include <cstdint>
 #include <string>
@@ -10,8 +9,26 @@
 namespace sluice::admin {
 
 std::string iso_time(std::int64_t unix_ms);
+// Counters by their names, without those that are zero.
+template <class Name, class Counts>
+Json counts_json(std::size_t size, const Name& name, const Counts& counts) {
+    Json json = Json::object();
+    for (std::size_t i = 0; i < size; ++i)
+        if (counts[i] > 0) json[name(i)] = counts[i];
+    return json;
+}
+// The same for counters of an enum that has a to_string.
+template <class Enum, class Counts>
+Json enum_counts_json(std::size_t size, const Counts& counts) {
+    Json json = Json::object();
+    for (std::size_t i = 0; i < size; ++i)
+        if (const auto value = static_cast<Enum>(i); counts[value] > 0) json[to_string(value)] = counts[value];
+    return json;
+}
 Json latency_json(const metrics::Histogram& microseconds);
 
+Json certificates_json(const std::vector<CertificateInfo>& certificates);
+Json handshakes_json(const TlsStats& stats);
 // Certificates and handshakes of a listener; null without TLS.
 Json tls_json(ConnectionManager& pool);
 // Sessions, streams and errors of a listener; null for another protocol.

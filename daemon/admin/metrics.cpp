@@ -8,6 +8,7 @@
 
 #include "core/base/log.h"
 #include "core/metrics/exposition.h"
+#include "daemon/admin/metrics_upstreams.h"
 
 namespace sluice::admin {
 
@@ -163,6 +164,7 @@ std::string metrics_text(Control& control) {
         out.histogram({{"listener", listener->name()}}, listener->pool().stats().latency_us);
     tls(out, pools(worker, [](const ListenerContext& context) { return bool(context.tls); }));
     http2(out, pools(worker, [](const ListenerContext& c) { return c.protocol == config::Protocol::http2; }));
+    upstream_metrics(out, control.clusters());
     out.family("sluice_loop_turn_seconds", "histogram", "Time of one turn of the event loop, sleep excluded");
     out.histogram({}, worker.loop.turn_times());
     single(out, "sluice_config_revision", "gauge", "Revision of the configuration in force", status.revision);

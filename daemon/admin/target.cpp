@@ -9,6 +9,7 @@
 #include "daemon/admin/call.h"
 #include "daemon/admin/event_stream.h"
 #include "daemon/admin/metrics.h"
+#include "daemon/admin/upstream_calls.h"
 
 namespace sluice::admin {
 
@@ -150,6 +151,9 @@ constexpr Endpoint kEndpoints[] = {
     {"GET", "/v1/status", [](AdminHandler&, Call& call) { call.answer(200, status_json(call.control)); }},
     {"GET", "/v1/listeners", show_listeners},
     {"GET", "/v1/listeners/", show_listener},
+    {"GET", "/v1/upstreams", [](AdminHandler&, Call& call) { show_upstreams(call); }},
+    {"GET", "/v1/upstreams/", [](AdminHandler&, Call& call) { show_upstream(call); }},
+    {"POST", "/v1/upstreams/", [](AdminHandler&, Call& call) { steer_upstream(call); }},
     {"GET", "/v1/connections", show_connections},
     {"DELETE", "/v1/connections/", kill_connection},
     {"GET", "/v1/config", show_config},

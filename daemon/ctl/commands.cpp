@@ -99,6 +99,29 @@ FileText read_text(const std::string& path) {
 
 int run_status(const Options& options) { return show(options, {"GET", "/v1/status"}, status_text); }
 
+std::string upstream_target(const Options& options, const std::string& verb) {
+    auto target = "/v1/upstreams/" + percent_encode(options.name);
+    if (!verb.empty()) target += "/" + verb;
+    if (!options.address.empty()) target += "?address=" + percent_encode(options.address);
+    return target;
+}
+
+int run_upstreams(const Options& options) { return show(options, {"GET", "/v1/upstreams"}, upstreams_text); }
+
+int run_upstream(const Options& options) { return show(options, {"GET", upstream_target(options, "")}, upstream_text); }
+
+int run_decisions(const Options& options) {
+    return show(options, {"GET", upstream_target(options, "decisions")}, decisions_text);
+}
+
+int run_drain_endpoint(const Options& options) {
+    return show(options, {"POST", upstream_target(options, "drain")}, drain_text);
+}
+
+int run_undrain_endpoint(const Options& options) {
+    return show(options, {"POST", upstream_target(options, "undrain")}, done_text);
+}
+
 std::string connections_target(const Options& options) {
     const std::pair<const char*, const std::string*> filters[] = {
         {"listener", &options.name}, {"state", &options.state}, {"peer", &options.peer}, {"limit", &options.limit}};

@@ -20,7 +20,8 @@ struct Options {
     std::string socket = "/run/sluice/admin.sock";
     Output output = Output::table;
     Colours colours = Colours::off;
-    std::string name;      // restart, drain, connections: a listener
+    std::string name;      // restart, drain, connections: a listener; upstream: its name
+    std::string address;   // upstream drain, undrain: an endpoint
     std::string state;     // connections
     std::string peer;      // connections
     std::string limit;     // connections
@@ -32,6 +33,11 @@ struct Options {
 using Command = int (*)(const Options&);
 
 int run_status(const Options& options);
+int run_upstreams(const Options& options);
+int run_upstream(const Options& options);
+int run_decisions(const Options& options);
+int run_drain_endpoint(const Options& options);
+int run_undrain_endpoint(const Options& options);
 int run_connections(const Options& options);
 int run_events(const Options& options);
 int run_plan(const Options& options);
@@ -40,6 +46,8 @@ int run_restart(const Options& options);
 int run_drain(const Options& options);
 int run_kill(const Options& options);
 
+// "/v1/upstreams/api/drain?address=127.0.0.1%3A9001"; "" for `verb`: the upstream itself.
+std::string upstream_target(const Options& options, const std::string& verb);
 // "/v1/connections?listener=web&limit=5": what is asked for, from what was given.
 std::string connections_target(const Options& options);
 

@@ -33,9 +33,29 @@ void add_connections(CLI::App& app, Chosen& chosen) {
     sub->add_option("--limit", options.limit, "At most so many")->check(CLI::PositiveNumber);
 }
 
+// Their own subcommands are looked for before those of the program: `upstream NAME drain ADDRESS`.
+void add_upstream(CLI::App& app, Chosen& chosen) {
+    auto& options = chosen.options;
+    auto* sub = app.add_subcommand("upstream", "Show an upstream with its endpoints, or steer it");
+    sub->add_option("NAME", options.name, "The upstream")->required();
+    sub->require_subcommand(0, 1);
+    add(*sub, chosen, "decisions", "Show how its pools were sized, and why", run_decisions);
+    add(*sub, chosen, "drain", "Send an endpoint no more requests", run_drain_endpoint)
+        ->add_option("ADDRESS", options.address, "The endpoint, as shown or as configured")
+        ->required();
+    add(*sub, chosen, "undrain", "Send it requests again", run_undrain_endpoint)
+        ->add_option("ADDRESS", options.address, "The endpoint, as shown or as configured")
+        ->required();
+    sub->callback([&chosen] {
+        if (!chosen.command) chosen.command = run_upstream;
+    });
+}
+
 void add_commands(CLI::App& app, Chosen& chosen) {
     auto& options = chosen.options;
     add(app, chosen, "status", "Show the daemon, its configuration and its listeners", run_status);
+    add(app, chosen, "upstreams", "Show the upstreams", run_upstreams);
+    add_upstream(app, chosen);
     add_connections(app, chosen);
     add(app, chosen, "events", "Show what happened", run_events)
         ->add_flag_callback(

@@ -12,65 +12,6 @@
 namespace sluice::ctl {
 namespace {
 
-const Json kNothing;
-
-const Json& member(const Json& object, const char* key) {
-    if (!object.is_object()) return kNothing;
-    const auto found = object.find(key);
-    return found == object.end() ? kNothing : *found;
-}
-
-std::string scalar(const Json& value) {
-    if (value.is_string()) return value.get<std::string>();
-    return value.is_primitive() && !value.is_null() ? value.dump() : "-";
-}
-
-double number(const Json& object, const char* key) {
-    const auto& value = member(object, key);
-    return value.is_number() ? value.get<double>() : 0.0;
-}
-
-std::uint64_t millis(const Json& object, const char* key) {
-    const double value = number(object, key);
-    return value > 0 ? static_cast<std::uint64_t>(value) : 0;
-}
-
-Paint paint_of(std::string_view word) {
-    constexpr std::array<std::pair<std::string_view, Paint>, 11> kPaints = {{
-        {"healthy", Paint::good},
-        {"degraded", Paint::warning},
-        {"overloaded", Paint::bad},
-        {"unavailable", Paint::bad},
-        {"paused", Paint::warning},
-        {"draining", Paint::warning},
-        {"stopped", Paint::bad},
-        {"error", Paint::bad},
-        {"reload_failed", Paint::bad},
-        {"limit_reached", Paint::warning},
-        {"timed_out", Paint::warning},
-    }};
-    for (const auto& [name, paint] : kPaints) {
-        if (name == word) return paint;
-    }
-    return Paint::plain;
-}
-
-Cell word(const Json& object, const char* key) {
-    auto text = text_of(object, key);
-    const auto paint = paint_of(text);
-    return {std::move(text), paint};
-}
-
-// "keep_alive_timeout 3, peer_closed 12": the counters of an object that are not zero.
-std::string counters(const Json& object) {
-    std::string text;
-    for (const auto& [key, value] : object.items()) {
-        if (!value.is_number() || value.get<double>() == 0) continue;
-        text += fmt::format("{}{} {}", text.empty() ? "" : ", ", key, value.dump());
-    }
-    return text;
-}
-
 std::string reload_summary(const Json& reload) {
     if (!reload.is_object()) return "never reloaded";
     const auto when = escape_control(text_of(reload, "time"));
@@ -140,22 +81,6 @@ Table listener_table(const Json& listeners) {
                 {}};
     for (const auto& listener : listeners) table.rows.push_back(listener_row(listener));
     return table;
-}
-
-std::string certificate_text(const Json& certificate, const std::string& name, Colours colours) {
-    constexpr double kSoon = 14;  // days
-    const double days = number(certificate, "days_left");
-    const auto date = text_of(certificate, "expires").substr(0, 10);
-    const auto ends =
-        days < 0 ? fmt::format("expired {}", date) : fmt::format("{:.0f} days left, until {}", days, date);
-    const auto line = fmt::format("{} certificate: {}, {}, {}", name, text_of(certificate, "file"),
-                                  text_of(certificate, "subject"), ends);
-    return painted(escape_control(line),
-                   days < 0        ? Paint::bad
-                   : days <= kSoon ? Paint::warning
-                                   : Paint::plain,
-                   colours) +
-           '\n';
 }
 
 std::string details(const Json& listener, Colours colours) {
@@ -241,8 +166,6 @@ std::string warnings_text(const Json& answer, Colours colours) {
 
 }  // namespace
 
-std::string text_of(const Json& object, const char* key) { return scalar(member(object, key)); }
-
 std::vector<std::string> reasons(const Json& answer) {
     std::vector<std::string> all;
     for (const auto& error : member(answer, "errors")) all.push_back(scalar(error));
@@ -254,6 +177,7 @@ std::vector<std::string> reasons(const Json& answer) {
 std::string status_text(const Json& status, Colours colours) {
     const auto& listeners = member(status, "listeners");
     auto text = head_lines(status, colours) + '\n' + render(listener_table(listeners), colours);
+    if (!member(status, "upstreams").empty()) text += '\n' + upstreams_text(status, colours);
     std::string more;
     for (const auto& listener : listeners) more += details(listener, colours);
     return text + (more.empty() ? "" : '\n' + more) + pending_text(status, colours);
@@ -295,10 +219,11 @@ std::string event_line(const Json& event, Colours colours) {
                        colours);
     }
     const auto type = text_of(event, "type");
+    const auto upstream = text_of(event, "upstream");
+    const auto& owner = upstream.empty() || upstream == "-" ? text_of(event, "listener") : upstream;
     return fmt::format("{}  {}  {:<12}  {:>8}  {}", escape_control(text_of(event, "time")),
-                       painted(fmt::format("{:<16}", escape_control(type)), paint_of(type), colours),
-                       escape_control(text_of(event, "listener")), text_of(event, "connection"),
-                       escape_control(text_of(event, "detail")));
+                       painted(fmt::format("{:<16}", escape_control(type)), word(event, "type").paint, colours),
+                       escape_control(owner), text_of(event, "connection"), escape_control(text_of(event, "detail")));
 }
 
 std::string plan_text(const Json& plan, Colours colours) {

@@ -2,15 +2,12 @@
 // The daemon's JSON answers as text for people. Pure functions: JSON in, text out.
 // They must not fail on an answer of a newer or older daemon: what is missing is shown as "-".
 
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
-#include "daemon/ctl/table.h"
+#include "daemon/ctl/json_text.h"
 
 namespace sluice::ctl {
-
-using Json = nlohmann::json;
 
 std::string status_text(const Json& status, Colours colours);
 std::string connections_text(const Json& answer, Colours colours);
@@ -18,10 +15,13 @@ std::string event_line(const Json& event, Colours colours);
 std::string plan_text(const Json& plan, Colours colours);
 std::string reload_text(const Json& answer, Colours colours);
 
+// All upstreams of an answer, or of the status, in one table.
+std::string upstreams_text(const Json& answer, Colours colours);
+// One upstream with its endpoints.
+std::string upstream_text(const Json& upstream, Colours colours);
+std::string decisions_text(const Json& answer, Colours colours);
+
 // Every reason an answer gives for a refusal: its "errors", else its "error".
 std::vector<std::string> reasons(const Json& answer);
-
-// A scalar member as text, "-" when there is none.
-std::string text_of(const Json& object, const char* key);
 
 }  // namespace sluice::ctl

@@ -8,10 +8,6 @@ namespace sluice::http1 {
 
 namespace {
 
-std::string_view extended(std::string_view piece, const char* at, std::size_t length) {
-    return piece.empty() ? std::string_view(at, length) : std::string_view(piece.data(), piece.size() + length);
-}
-
 bool is_version(std::string_view text) {
     return text.size() == 8 && text.substr(0, 5) == "HTTP/" && text[6] == '.' && text[5] >= '0' && text[5] <= '9' &&
            text[7] >= '0' && text[7] <= '9';
@@ -19,29 +15,19 @@ bool is_version(std::string_view text) {
 
 }  // namespace
 
-struct RequestParser::Callbacks {
-    static RequestParser& of(llhttp_t* llhttp) { return *static_cast<RequestParser*>(llhttp->data); }
-
-    static int refuse(RequestParser& parser, Reason reason) {
-        parser.refusal_ = reason;
-        return HPE_USER;
-    }
-
-    static int on_field(llhttp_t* llhttp, const char* at, std::size_t length) {
-        of(llhttp).name_ = extended(of(llhttp).name_, at, length);
-        return 0;
-    }
-
-    static int on_value(llhttp_t* llhttp, const char* at, std::size_t length) {
-        of(llhttp).value_ = extended(of(llhttp).value_, at, length);
-        return 0;
+struct RequestParser::FieldCallbacks {
+    static RequestParser& of(llhttp_t* llhttp) {
+        return static_cast<RequestParser&>(*static_cast<MessageParser*>(llhttp->data));
     }
 
     static int on_value_complete(llhttp_t* llhttp) {
         RequestParser& parser = of(llhttp);
-        parser.add_field();
-        const std::size_t fields = parser.head_.headers.size() + parser.trailers_.size();
-        return fields > kMaxFields ? refuse(parser, Reason::header_too_large) : 0;
+        if (parser.in_body_) parser.add_trailer();
+        else parser.head_.headers.add_stored(parser.name_, parser.value_);
+        parser.name_ = parser.value_ = {};
+        if (parser.head_.headers.size() + parser.trailers_.size() <= kMaxFields) return 0;
+        parser.refusal_ = Reason::header_too_large;
+        return HPE_USER;
     }
 
     static int on_headers_complete(llhttp_t* llhttp) {
@@ -54,43 +40,11 @@ struct RequestParser::Callbacks {
         return 0;
     }
 
-    static int on_extension(llhttp_t* llhttp, const char*, std::size_t length) {
-        RequestParser& parser = of(llhttp);
-        parser.extension_bytes_ += length;
-        return parser.extension_bytes_ > kMaxExtensions ? refuse(parser, Reason::bad_request) : 0;
-    }
-
-    // The trailer section is read as a whole, like the head.
-    static int on_chunk_header(llhttp_t* llhttp) {
-        if (llhttp->content_length > 0) return 0;
-        of(llhttp).in_trailers_ = true;
-        return HPE_PAUSED;
-    }
-
-    static int on_body(llhttp_t* llhttp, const char* at, std::size_t length) {
-        of(llhttp).sink_.on_body_piece(Bytes(at, length));
-        return 0;
-    }
-
-    // What follows belongs to the next request: it must not be read by this one.
-    static int on_message_complete(llhttp_t* llhttp) {
-        of(llhttp).complete_ = true;
-        return HPE_PAUSED;
-    }
-
     static const llhttp_settings_t& settings() {
         static const llhttp_settings_t kSettings = [] {
-            llhttp_settings_t settings;
-            llhttp_settings_init(&settings);
-            settings.on_header_field = on_field;
-            settings.on_header_value = on_value;
+            llhttp_settings_t settings = shared_settings();
             settings.on_header_value_complete = on_value_complete;
             settings.on_headers_complete = on_headers_complete;
-            settings.on_chunk_extension_name = on_extension;
-            settings.on_chunk_extension_value = on_extension;
-            settings.on_chunk_header = on_chunk_header;
-            settings.on_body = on_body;
-            settings.on_message_complete = on_message_complete;
             return settings;
         }();
         return kSettings;
@@ -98,20 +52,13 @@ struct RequestParser::Callbacks {
 };
 
 void RequestParser::reset() {
-    llhttp_init(&llhttp_, HTTP_REQUEST, &Callbacks::settings());
-    llhttp_.data = this;
+    restart(HTTP_REQUEST, FieldCallbacks::settings());
     head_.headers.clear();
-    head_.method = head_.path = head_.query = head_.host = {};  // views of the text before
+    head_.method = head_.path = head_.query = head_.host = head_.authority = {};  // views of the text before
     head_.version = HttpVersion::http11;
     head_.content_length.reset();
     head_.has_body = false;
-    trailers_.clear();
-    trailer_text_.clear();
-    trailer_scanner_.reset();
-    name_ = value_ = {};
-    extension_bytes_ = 0;
-    refusal_ = Reason::none;
-    in_body_ = in_trailers_ = complete_ = keep_alive_ = expects_continue_ = false;
+    expects_continue_ = false;
 }
 
 Reason RequestParser::parse_head(Bytes head) {
@@ -143,15 +90,6 @@ Reason RequestParser::refusal_of(llhttp_errno_t error) const {
     if (error == HPE_INVALID_METHOD || (error == HPE_INVALID_CONSTANT && llhttp_.method >= HTTP_SOURCE))
         return Reason::not_implemented;
     return error == HPE_INVALID_VERSION ? Reason::version_not_supported : Reason::bad_request;
-}
-
-void RequestParser::add_field() {
-    // RFC 9110, 6.5.1: what frames or routes a message is no trailer.
-    const bool frames =
-        iequals(name_, "content-length") || iequals(name_, "transfer-encoding") || iequals(name_, "host");
-    if (in_body_ && !frames) trailers_.add(name_, value_);
-    if (!in_body_) head_.headers.add_stored(name_, value_);
-    name_ = value_ = {};
 }
 
 // RFC 9112, 3.2: exactly one Host from HTTP/1.1 on, never two.
@@ -195,32 +133,8 @@ Reason RequestParser::read_target(std::string_view target) {
         normalise_host(const_cast<char*>(authority.data()), authority.size());  // in our own copy of the head
     if (!host) return Reason::bad_request;
     head_.host = *host;
+    head_.authority = authority;
     return Reason::none;
-}
-
-RequestParser::Fed RequestParser::feed_body(Bytes bytes, std::size_t max_trailers) {
-    if (in_trailers_) return feed_trailers(bytes, max_trailers);
-    const llhttp_errno_t error = llhttp_execute(&llhttp_, bytes.data(), bytes.size());
-    if (error != HPE_OK && !in_trailers_ && !complete_) return {0, refusal_of(error)};
-    if (complete_) sink_.on_body_end(trailers_);
-    if (error == HPE_OK) return {bytes.size(), Reason::none};
-    const auto consumed = static_cast<std::size_t>(llhttp_get_error_pos(&llhttp_) - bytes.data());
-    if (in_trailers_) llhttp_resume(&llhttp_);
-    return {consumed, Reason::none};
-}
-
-RequestParser::Fed RequestParser::feed_trailers(Bytes bytes, std::size_t max_trailers) {
-    const std::size_t before = trailer_text_.size();
-    trailer_text_.append(bytes.substr(0, max_trailers + 1 - std::min(before, max_trailers)));
-    const auto verdict = trailer_scanner_.scan(trailer_text_);
-    if (verdict == HeadScanner::Verdict::bad) return {0, Reason::bad_request};
-    if (verdict == HeadScanner::Verdict::incomplete)
-        return trailer_text_.size() > max_trailers ? Fed{0, Reason::header_too_large} : Fed{bytes.size(), Reason::none};
-    const std::size_t size = trailer_scanner_.head_size();
-    const llhttp_errno_t error = llhttp_execute(&llhttp_, trailer_text_.data(), size);
-    if (!complete_) return {0, refusal_of(error)};
-    sink_.on_body_end(trailers_);
-    return {size - before, Reason::none};
 }
 
 }  // namespace sluice::http1

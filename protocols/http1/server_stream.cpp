@@ -1,12 +1,12 @@
 #include "protocols/http1/server_stream.h"
 
-#include <iterator>
 #include <utility>
 
 #include "core/http/exchange_book.h"
 #include "core/net/connection_manager.h"
 #include "core/net/transport.h"
 #include "core/net/worker.h"
+#include "protocols/http1/message_writer.h"
 
 namespace sluice::http1 {
 
@@ -14,36 +14,28 @@ namespace {
 
 std::int64_t loop_now(SessionHost& host) { return host.manager().worker().loop.now_ms(); }
 
-void write_status_line(ByteQueue& out, int status, std::string_view date) {
-    out.append("HTTP/1.1 ");
-    out.append_number(static_cast<std::uint64_t>(status));
-    out.append(" ");
+void write_status_line(ByteQueue& out, int status) {
+    char line[] = "HTTP/1.1 000 ";
+    line[9] = static_cast<char>('0' + status / 100);
+    line[10] = static_cast<char>('0' + status / 10 % 10);
+    line[11] = static_cast<char>('0' + status % 10);
+    out.append(Bytes(line, sizeof line - 1));
     out.append(reason_phrase(status));
-    out.append("\r\ndate: ");
+    out.append("\r\n");
+}
+
+void write_date(ByteQueue& out, std::string_view date) {
+    out.append("date: ");
     out.append(date);
     out.append("\r\n");
-}
-
-void write_field(ByteQueue& out, std::string_view name, std::string_view value) {
-    out.append(name);
-    out.append(": ");
-    out.append(value);
-    out.append("\r\n");
-}
-
-void append_hex(ByteQueue& out, std::size_t number) {
-    char digits[16];
-    char* at = std::end(digits);
-    do *--at = "0123456789abcdef"[number % 16];
-    while (number /= 16);
-    out.append(Bytes(at, static_cast<std::size_t>(std::end(digits) - at)));
 }
 
 }  // namespace
 
 void write_refusal(ByteQueue& out, HttpServices& services, std::int64_t now_ms, int status, bool with_body) {
     const std::string body = refusal_body(status);
-    write_status_line(out, status, services.date.at(now_ms));
+    write_status_line(out, status);
+    write_date(out, services.date.at(now_ms));
     if (status == 503) write_field(out, "retry-after", kRetryAfter);
     write_field(out, "content-type", "text/plain");
     write_field(out, "content-length", std::to_string(body.size()));
@@ -125,6 +117,15 @@ bool ServerStream::refuse(Reason reason) {
     return true;
 }
 
+// RFC 9110, 15.2: HTTP/1.0 knows none. A client that does not read does without: nothing else would bound them.
+void ServerStream::send_interim(const ResponseHead& head) {
+    if (answer_begun() || parser_.head().version == HttpVersion::http10 || is_full()) return;
+    write_status_line(owner_->out(), head.status);
+    write_fields(owner_->out(), head.headers);
+    owner_->out().append("\r\n");
+    owner_->on_output();
+}
+
 void ServerStream::send_head(const ResponseHead& head, End end) {
     exchange_.outcome.status = head.status;
     const bool awaits_continue = parser_.expects_continue() && exchange_.bytes_in == 0 && !parser_.complete();
@@ -149,15 +150,11 @@ void ServerStream::choose_framing(const ResponseHead& head) {
 
 void ServerStream::write_head(const ResponseHead& head) {
     ByteQueue& out = owner_->out();
-    write_status_line(out, head.status, owner_->services().date.at(loop_now(owner_->host())));
-    for (const auto field : head.headers) write_field(out, field.name, field.value);
-    if (framing_ == Framing::length) {
-        out.append("content-length: ");
-        out.append_number(*head.content_length);
-        out.append("\r\n");
-    } else if (framing_ == Framing::chunked) {
-        out.append("transfer-encoding: chunked\r\n");
-    }
+    write_status_line(out, head.status);
+    if (!head.dated) write_date(out, owner_->services().date.at(loop_now(owner_->host())));
+    write_fields(out, head.headers);
+    if (framing_ == Framing::length) write_length(out, *head.content_length);
+    else if (framing_ == Framing::chunked) out.append("transfer-encoding: chunked\r\n");
     if (!keeps_alive_) out.append("connection: close\r\n");
     else if (parser_.head().version == HttpVersion::http10) out.append("connection: keep-alive\r\n");
     out.append("\r\n");
@@ -169,15 +166,12 @@ Egress ServerStream::write_body(Body&& bytes, std::size_t size, End end) {
     ByteQueue& out = owner_->out();
     if (size > 0 && !bodiless_) {
         exchange_.bytes_out += size;
-        if (framing_ == Framing::chunked) {
-            append_hex(out, size);
-            out.append("\r\n");
-        }
+        if (framing_ == Framing::chunked) begin_chunk(out, size);
         out.append(std::forward<Body>(bytes));
-        if (framing_ == Framing::chunked) out.append("\r\n");
+        if (framing_ == Framing::chunked) end_chunk(out);
     }
     if (end == End::yes) {
-        if (framing_ == Framing::chunked && !bodiless_) out.append("0\r\n\r\n");
+        if (framing_ == Framing::chunked && !bodiless_) write_last_chunk(out);
         end_answer();
     }
     owner_->on_output();
@@ -193,11 +187,7 @@ Egress ServerStream::send_body(ByteQueue&& bytes, End end) {
 
 void ServerStream::send_trailers(const HeaderMap& trailers) {
     if (answer_ != Answer::body) return;
-    if (framing_ == Framing::chunked && !bodiless_) {
-        owner_->out().append("0\r\n");
-        for (const auto field : trailers) write_field(owner_->out(), field.name, field.value);
-        owner_->out().append("\r\n");
-    }
+    if (framing_ == Framing::chunked && !bodiless_) write_last_chunk(owner_->out(), trailers);
     end_answer();
     owner_->on_output();
 }
@@ -208,8 +198,12 @@ void ServerStream::end_answer() {
     resume_ingress();
 }
 
+bool ServerStream::is_full() const {
+    return owner_->out().size() + owner_->host().pending_bytes() >= Transport::kHighWater;
+}
+
 Egress ServerStream::room() {
-    waits_for_room_ = owner_->out().size() + owner_->host().pending_bytes() >= Transport::kHighWater;
+    waits_for_room_ = is_full();
     return waits_for_room_ ? Egress::full : Egress::open;
 }
 

@@ -58,6 +58,7 @@ private:
     enum class Framing : std::uint8_t { none, length, chunked, until_close };
 
     // Stream
+    void send_interim(const ResponseHead& head) override;
     void send_head(const ResponseHead& head, End end) override;
     Egress send_body(Bytes bytes, End end) override;
     Egress send_body(ByteQueue&& bytes, End end) override;
@@ -78,6 +79,7 @@ private:
     template <class Body>
     Egress write_body(Body&& bytes, std::size_t size, End end);
     void end_answer();
+    bool is_full() const;
     Egress room();
     void charge_growth();
 

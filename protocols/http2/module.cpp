@@ -1,12 +1,18 @@
 #include "protocols/http2/module.h"
 
 #include "core/net/session.h"
+#include "protocols/http2/callbacks.h"
+#include "protocols/http2/client_session.h"
 #include "protocols/http2/server_session.h"
 
 namespace sluice::http2 {
 
 Http2Module::Http2Module(HttpServices& services, ProtocolModule& http1)
-    : services_(services), http1_(http1), callbacks_(make_server_callbacks()), options_(make_options()) {}
+    : services_(services),
+      http1_(http1),
+      callbacks_(Callbacks<ServerSession, ServerStream>::make()),
+      client_callbacks_(Callbacks<Http2ClientSession, Http2ClientStream>::make()),
+      options_(make_options()) {}
 
 std::vector<std::string> Http2Module::alpn(const config::ListenerConfig& listener) const {
     return listener.allow_http1 ? std::vector<std::string>{"h2", "http/1.1"} : std::vector<std::string>{"h2"};
@@ -18,6 +24,10 @@ std::unique_ptr<Session> Http2Module::make_session(SessionHost& host) {
     const bool http1 = context.tls && context.allow_http1 && host.alpn() != "h2";
     if (http1) return http1_.make_session(host);
     return std::make_unique<ServerSession>(*this, host);
+}
+
+std::unique_ptr<ClientSession> Http2Module::make_client_session(ClientHost& host) {
+    return std::make_unique<Http2ClientSession>(*this, host);
 }
 
 }  // namespace sluice::http2

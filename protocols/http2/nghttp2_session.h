@@ -27,7 +27,7 @@ struct DeleteOptions {
 };
 using OptionsPtr = std::unique_ptr<nghttp2_option, DeleteOptions>;
 
-// For servers: windows move when a handler has taken bytes, and closed streams are forgotten.
+// Windows move when the bytes were taken, and closed streams are forgotten.
 OptionsPtr make_options();
 
 // A field whose text lives until its frame was sent.

@@ -10,7 +10,7 @@ namespace sluice::http2 {
 void RequestReader::reset() {
     head_.headers.clear();
     head_.version = HttpVersion::http2;
-    head_.method = head_.path = head_.query = head_.host = {};
+    head_.method = head_.path = head_.query = head_.host = head_.authority = {};
     head_.has_body = false;
     head_.content_length.reset();
     trailers_.clear();
@@ -78,6 +78,7 @@ Reason RequestReader::read_host() {
     const auto host = normalise_host(authority_.data(), authority_.size());
     if (!host) return Reason::bad_request;
     head_.host = *host;
+    head_.authority = authority_;
     return Reason::none;
 }
 

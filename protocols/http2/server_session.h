@@ -37,7 +37,8 @@ public:
     std::size_t held_bytes() const override { return 0; }
 
 private:
-    friend struct ServerCallbacks;
+    template <class, class>
+    friend struct Callbacks;
     enum class Stage : std::uint8_t { open, announced, last, finished };
     static constexpr std::int64_t kSleepAfter = 1000;  // ms without a stream
     static constexpr std::int64_t kAckTime = 1000;     // ms that the peer has to acknowledge the announcement
@@ -125,8 +126,5 @@ private:
     bool touched_ = false;  // a stream was opened since the phase was told
     bool in_read_ = false, read_ended_ = false, peer_left_ = false, flooded_ = false, acknowledged_ = false;
 };
-
-// Made once, for all sessions.
-CallbacksPtr make_server_callbacks();
 
 }  // namespace sluice::http2

@@ -1,48 +1,14 @@
 #include "protocols/http2/server_stream.h"
 
-#include <algorithm>
-#include <array>
-#include <charconv>
 #include <utility>
 
 #include "core/http/exchange_book.h"
 #include "core/net/connection_manager.h"
 #include "core/net/transport.h"
 #include "core/net/worker.h"
+#include "protocols/http2/field_block.h"
 
 namespace sluice::http2 {
-
-namespace {
-
-// A decimal number's text, for a field.
-class Digits {
-public:
-    explicit Digits(std::uint64_t number)
-        : size_(static_cast<std::size_t>(std::to_chars(text_.data(), text_.data() + text_.size(), number).ptr -
-                                         text_.data())) {}
-    std::string_view text() const { return {text_.data(), size_}; }
-
-private:
-    std::array<char, 20> text_;
-    std::size_t size_;
-};
-
-std::size_t text_size(const HeaderMap& fields) {
-    std::size_t size = 0;
-    for (const auto field : fields) size += field.name.size() + field.value.size();
-    return size;
-}
-
-nghttp2_data_provider provider(ServerStream& stream) {
-    nghttp2_data_provider source;
-    source.source.ptr = &stream;
-    source.read_callback = [](nghttp2_session*, std::int32_t, std::uint8_t*, std::size_t most, std::uint32_t* flags,
-                              nghttp2_data_source* from,
-                              void*) { return static_cast<ServerStream*>(from->ptr)->offer(most, *flags); };
-    return source;
-}
-
-}  // namespace
 
 std::int64_t ServerStream::now_ms() const { return owner_->host().manager().worker().loop.now_ms(); }
 
@@ -50,14 +16,12 @@ void ServerStream::open(Owner& owner, std::int32_t id) {
     owner_ = &owner;
     id_ = id;
     reader_.reset();
-    body_.emplace(owner.host().chunks());
-    small_body_.clear();
-    trailers_.clear();
-    small_sent_ = unconsumed_ = charged_ = 0;
+    body_.open(owner.host().chunks(), owner.scratch());
+    unconsumed_ = charged_ = 0;
     stalled_since_ms_ = 0;
     answer_ = Answer::none;
     in_trailers_ = request_complete_ = ignores_body_ = bodiless_ = false;
-    paused_ = deferred_ = waits_for_room_ = gave_up_ = end_offered_ = false;
+    paused_ = waits_for_room_ = gave_up_ = false;
     begin_exchange(exchange_, owner.host(), reader_.head(), owner.moment_us());
 }
 
@@ -97,6 +61,19 @@ void ServerStream::dispatch(bool ends) {
 void ServerStream::send_continue() {
     const nghttp2_nv status = borrowed_field(":status", "100");
     nghttp2_submit_headers(owner_->raw(), NGHTTP2_FLAG_NONE, id_, nullptr, &status, 1, nullptr);
+    owner_->on_output();
+}
+
+// Its text is copied: text_ is the answer's, which may come before this was sent.
+void ServerStream::send_interim(const ResponseHead& head) {
+    if (answer_ != Answer::none || gave_up_) return;
+    const Digits status(static_cast<std::uint64_t>(head.status));
+    auto& fields = owner_->scratch();
+    fields.clear();
+    fields.push_back(borrowed_field(":status", status.text()));
+    for (const auto field : head.headers) fields.push_back(borrowed_field(field.name, field.value));
+    for (nghttp2_nv& field : fields) field.flags = NGHTTP2_NV_FLAG_NONE;
+    nghttp2_submit_headers(owner_->raw(), NGHTTP2_FLAG_NONE, id_, nullptr, fields.data(), fields.size(), nullptr);
     owner_->on_output();
 }
 
@@ -164,38 +141,30 @@ void ServerStream::send_head(const ResponseHead& head, End end) {
     owner_->on_output();
 }
 
-// The text of all fields stands in one buffer of the stream's, which must not move while they are collected.
 void ServerStream::submit_head(const ResponseHead& head, bool ends) {
     const Digits status(static_cast<std::uint64_t>(head.status)), length(head.content_length.value_or(0));
-    const std::string_view date = owner_->services().date.at(now_ms());
-    text_.clear();
-    text_.reserve(text_size(head.headers) + date.size() + status.text().size() + length.text().size());
-    const auto stored = [this](std::string_view text) {
-        text_.append(text);
-        return std::string_view(text_).substr(text_.size() - text.size());
-    };
+    const std::string_view date = head.dated ? std::string_view() : owner_->services().date.at(now_ms());
     auto& fields = owner_->scratch();
-    fields.clear();
-    fields.push_back(borrowed_field(":status", stored(status.text())));
-    fields.push_back(borrowed_field("date", stored(date)));
-    for (const auto field : head.headers) fields.push_back(borrowed_field(stored(field.name), stored(field.value)));
-    if (head.content_length) fields.push_back(borrowed_field("content-length", stored(length.text())));
-    end_offered_ = ends;
-    const nghttp2_data_provider source = provider(*this);
+    FieldBlock block(text_, fields, head.headers.bytes() + date.size() + status.text().size() + length.text().size());
+    block.add(":status", status.text());
+    if (!head.dated) block.add("date", date);
+    block.add(head.headers);
+    if (head.content_length) block.add("content-length", length.text());
+    if (ends) body_.end_with_head();
+    const nghttp2_data_provider source = provider_of(*this);
     nghttp2_submit_response(owner_->raw(), id_, fields.data(), fields.size(), ends ? nullptr : &source);
 }
 
 Egress ServerStream::send_body(Bytes bytes, End end) {
     if (answer_ != Answer::body || gave_up_) return Egress::open;
-    if (body_->empty() && small_body_.size() + bytes.size() <= kSmallBody) small_body_.append(bytes);
-    else body_->append(bytes);
+    body_.append(bytes);
     return queued_more(bytes.size(), end);
 }
 
 Egress ServerStream::send_body(ByteQueue&& bytes, End end) {
     if (answer_ != Answer::body || gave_up_) return Egress::open;
     const std::size_t size = bytes.size();
-    body_->append(std::move(bytes));
+    body_.append(std::move(bytes));
     return queued_more(size, end);
 }
 
@@ -203,7 +172,7 @@ Egress ServerStream::queued_more(std::size_t count, End end) {
     exchange_.bytes_out += count;
     owner_->on_queued(*this, static_cast<std::ptrdiff_t>(count));
     if (end == End::yes) end_answer();
-    if (std::exchange(deferred_, false)) nghttp2_session_resume_data(owner_->raw(), id_);
+    body_.wake(owner_->raw(), id_);
     owner_->on_output();
     // Who was told to wait goes on when he is called, not when a piece that was still on its way finds room.
     const bool full = waits_for_room_ || queued() >= Transport::kHighWater || !owner_->has_memory();
@@ -213,55 +182,22 @@ Egress ServerStream::queued_more(std::size_t count, End end) {
 
 void ServerStream::send_trailers(const HeaderMap& trailers) {
     if (answer_ != Answer::body || gave_up_) return;
-    for (const auto field : trailers) trailers_.add(field.name, field.value);
+    body_.add_trailers(trailers);
     queued_more(0, End::yes);
 }
 
 // Whatever still comes of the request is of no use.
 void ServerStream::end_answer() {
     answer_ = Answer::complete;
+    body_.end();
     ignores_body_ = true;
     progress_.reset();
     resume_ingress();
 }
 
-ssize_t ServerStream::offer(std::size_t most, std::uint32_t& flags) {
-    const std::size_t count = std::min(most, queued());
-    if (count == 0 && answer_ != Answer::complete) {
-        deferred_ = true;
-        return NGHTTP2_ERR_DEFERRED;
-    }
-    if (count > 0) flags |= NGHTTP2_DATA_FLAG_NO_COPY;
-    if (answer_ == Answer::complete && count == queued()) {
-        flags |= NGHTTP2_DATA_FLAG_EOF;
-        end_offered_ = true;
-        if (!trailers_.empty()) flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-        submit_trailers();
-    }
-    return static_cast<ssize_t>(count);
-}
-
-void ServerStream::submit_trailers() {
-    if (trailers_.empty()) return;
-    auto& fields = owner_->scratch();
-    fields.clear();
-    for (const auto field : trailers_) fields.push_back(borrowed_field(field.name, field.value));
-    nghttp2_submit_trailer(owner_->raw(), id_, fields.data(), fields.size());
-}
-
 void ServerStream::write_body(ByteQueue& out, std::size_t count) {
     stalled_since_ms_ = 0;
-    const std::size_t small = std::min(count, small_body_.size() - small_sent_);
-    out.append(Bytes(small_body_).substr(small_sent_, small));
-    small_sent_ += small;
-    for (std::size_t left = count - small; left > 0;) {
-        std::array<iovec, 1> front;
-        body_->gather(front);
-        const std::size_t step = std::min(left, front[0].iov_len);
-        out.append(Bytes(static_cast<const char*>(front[0].iov_base), step));
-        body_->consume(step);
-        left -= step;
-    }
+    body_.write(out, count);
     owner_->on_queued(*this, -static_cast<std::ptrdiff_t>(count));
 }
 
@@ -290,9 +226,7 @@ void ServerStream::give_up(std::uint32_t error_code) {
 
 void ServerStream::drop_queued() {
     if (const std::size_t left = queued(); left > 0) owner_->on_queued(*this, -static_cast<std::ptrdiff_t>(left));
-    small_body_.clear();
-    small_sent_ = 0;
-    body_->clear();
+    body_.close();
 }
 
 // --- time ---
@@ -327,7 +261,6 @@ void ServerStream::close(std::uint32_t error_code) {
     handler_.reset();
     progress_.reset();
     drop_queued();
-    body_.reset();
     owner_->on_held(-static_cast<std::ptrdiff_t>(std::exchange(charged_, 0)));
     finish_exchange(exchange_, owner_->host(), owner_->services().access, owner_->moment_us());
 }

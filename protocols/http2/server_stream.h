@@ -16,6 +16,7 @@
 #include "core/http/stream.h"
 #include "core/net/progress.h"
 #include "core/net/session.h"
+#include "protocols/http2/egress_body.h"
 #include "protocols/http2/nghttp2_session.h"
 #include "protocols/http2/request_reader.h"
 
@@ -59,7 +60,9 @@ public:
     void end_request();
 
     // What nghttp2 asks for.
-    ssize_t offer(std::size_t most, std::uint32_t& flags);  // its data source: how many bytes the next frame takes
+    ssize_t offer(nghttp2_session* session, std::int32_t id, std::size_t most, std::uint32_t& flags) {
+        return body_.offer(session, id, most, flags);
+    }
     void write_body(ByteQueue& out, std::size_t count);
     // Both directions are over, or one side gave up; the session lets go of it next.
     void close(std::uint32_t error_code);
@@ -77,16 +80,15 @@ public:
     bool request_complete() const { return request_complete_; }
     bool waits_for_room() const { return waits_for_room_; }
     // Some of its answer, and be it the end alone, waits for room or for the peer's window.
-    bool unsent() const { return !gave_up_ && !end_offered_ && (queued() > 0 || answer_ == Answer::complete); }
-    std::size_t queued() const { return small_body_.size() - small_sent_ + body_->size(); }
-    std::size_t held_bytes() const { return reader_.held_bytes() + text_.capacity() + small_body_.capacity(); }
+    bool unsent() const { return !gave_up_ && !body_.end_offered() && (queued() > 0 || answer_ == Answer::complete); }
+    std::size_t queued() const { return body_.size(); }
+    std::size_t held_bytes() const { return reader_.held_bytes() + text_.capacity() + body_.held_bytes(); }
 
 private:
     enum class Answer : std::uint8_t { none, body, complete };
-    // Bodies up to this size are kept in the stream itself: a chunk for each would be 16 KiB.
-    static constexpr std::size_t kSmallBody = 1024;
 
     // Stream
+    void send_interim(const ResponseHead& head) override;
     void send_head(const ResponseHead& head, End end) override;
     Egress send_body(Bytes bytes, End end) override;
     Egress send_body(ByteQueue&& bytes, End end) override;
@@ -101,7 +103,6 @@ private:
     void send_continue();
     void consume(std::size_t count);
     void submit_head(const ResponseHead& head, bool ends);
-    void submit_trailers();
     Egress queued_more(std::size_t count, End end);
     void end_answer();
     void drop_queued();
@@ -117,15 +118,12 @@ private:
     Exchange exchange_;
     std::unique_ptr<Progress> progress_;  // while a body is due
     std::string text_;                    // of the answer's head, until it was sent
-    std::string small_body_;
-    std::optional<ByteQueue> body_;  // of the answer, after small_body_; there is one while the stream is open
-    HeaderMap trailers_;
-    std::size_t small_sent_ = 0, unconsumed_ = 0, charged_ = 0;
+    EgressBody body_;                     // of the answer
+    std::size_t unconsumed_ = 0, charged_ = 0;
     std::int64_t stalled_since_ms_ = 0;  // 0: does not stall
     Answer answer_ = Answer::none;
     bool in_trailers_ = false, request_complete_ = false, ignores_body_ = false, bodiless_ = false;
-    bool paused_ = false, deferred_ = false, waits_for_room_ = false, gave_up_ = false;
-    bool end_offered_ = false;  // nghttp2 has taken the end of the answer
+    bool paused_ = false, waits_for_room_ = false, gave_up_ = false;
 };
 
 }  // namespace sluice::http2

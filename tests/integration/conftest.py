@@ -8,6 +8,9 @@ import pytest
 from support import configs, settings
 from support.certificates import Certificates
 from support.daemon import Sluice
+from support.proxying import Link, shared_links
+from support.upstreams import H1Server
+from support.upstreams_h2 import H2Server
 
 
 def pytest_collection_modifyitems(items):
@@ -21,8 +24,27 @@ def pytest_sessionstart():
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+SERVERS = {"http": H1Server, "http2": H2Server}
+
+
 @pytest.fixture
-def start(tmp_path):
+def serve():
+    """serve(handler, ...) runs a server for upstreams. What it could not understand fails the test at its end."""
+    running = []
+
+    def serve_one(*args, protocol="http", **more):
+        running.append(SERVERS[protocol](*args, **more))
+        return running[-1]
+
+    yield serve_one
+    for server in running:
+        server.stop()
+    for server in running:
+        server.check()
+
+
+@pytest.fixture
+def start(serve, tmp_path):
     """start(config, ...) runs a daemon and waits until it is ready; the first lives in tmp_path itself."""
     running = []
 
@@ -70,6 +92,56 @@ def web(shared):
     shared.close_clients()
     shared.check_books()
     shared.check_log()
+
+
+@pytest.fixture(scope="module")
+def links(request, tmp_path_factory):
+    """A daemon for a whole file with each listener protocol on each upstream protocol; see support.proxying."""
+    servers = {name: kind() for name, kind in SERVERS.items()}
+    sluice = Sluice(tmp_path_factory.mktemp("links"), shared_links(servers, request.module))
+    try:
+        sluice.wait_ready()
+        yield {name: Link(sluice, name, servers[name.split("-")[1]]) for name in LINKS}
+    finally:
+        sluice.stop()
+        for server in servers.values():
+            server.stop()
+
+
+LINKS = [f"{front}-{back}" for front in SERVERS for back in SERVERS]
+
+
+@pytest.fixture(params=LINKS)
+def link(request, links):
+    """Requests through one of the four, whose books are checked after each test."""
+    yield from using(links[request.param])
+
+
+@pytest.fixture
+def h1_link(links):
+    yield from using(links["http-http"])
+
+
+@pytest.fixture(params=["http-http", "http2-http"])
+def to_h1(request, links):
+    yield from using(links[request.param])
+
+
+@pytest.fixture(params=["http-http2", "http2-http2"])
+def to_h2(request, links):
+    yield from using(links[request.param])
+
+
+def using(link):
+    link.server.begin_test()
+    yield link
+    link.server.release()
+    sluice = link.sluice
+    assert sluice.alive, f"ended with {sluice.process.returncode}; log:\n{sluice.log[-4000:]}"
+    sluice.close_clients()
+    sluice.check_books()
+    sluice.check_log()
+    link.server.check()
 
 
 @pytest.fixture(scope="session")

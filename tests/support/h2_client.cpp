@@ -50,6 +50,7 @@ struct H2ClientCallbacks {
         nghttp2_session_callbacks_set_on_begin_headers_callback(
             all, [](nghttp2_session*, const nghttp2_frame* frame, void* self) {
                 of(self).in_trailers_ = of(self).answer(frame->hd.stream_id).status != 0;
+                of(self).in_interim_ = false;
                 return 0;
             });
         nghttp2_session_callbacks_set_on_header_callback(
@@ -194,6 +195,11 @@ void H2Client::feed(std::string_view bytes) {
 void H2Client::on_header(std::int32_t id, std::string name, std::string value) {
     H2Answer& answer = exchanges_[id].answer;
     if (in_trailers_) return void(answer.trailers.emplace_back(std::move(name), std::move(value)));
+    if (name == ":status" && value != "100" && value.starts_with('1')) {
+        in_interim_ = true;
+        answer.interims.emplace_back();
+    }
+    if (in_interim_) return void(answer.interims.back().emplace_back(std::move(name), std::move(value)));
     if (name != ":status") return void(answer.fields.emplace_back(std::move(name), std::move(value)));
     if (value == "100") ++answer.continues;
     else answer.status = std::stoi(value);

@@ -22,6 +22,7 @@ struct H2Answer {
 
     int status = 0;  // 0: none came
     int continues = 0;
+    std::vector<Fields> interims;  // with their :status, but for 100
     Fields fields, trailers;
     std::string body;
     bool ended = false;                   // by END_STREAM
@@ -89,7 +90,7 @@ private:
     std::map<std::int32_t, Exchange> exchanges_;
     std::unique_ptr<nghttp2_session, Delete> session_;
     std::deque<Fields> sent_;  // nghttp2 borrows them
-    bool holds_windows_, in_trailers_ = false;
+    bool holds_windows_, in_trailers_ = false, in_interim_ = false;
 };
 
 }  // namespace sluice::test

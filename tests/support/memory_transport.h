@@ -66,6 +66,7 @@ public:
     void shutdown() override;
     void close() override;
     Bytes read_now(std::span<char> buffer) override;
+    bool looks_alive() const override { return peer_.unread_.empty() && !peer_.ended_; }
 
 private:
     friend class Peer;

@@ -1,5 +1,6 @@
 #include "tests/support/tls_keys.h"
 
+#include <arpa/inet.h>
 #include <openssl/evp.h>
 #include <openssl/ocsp.h>
 #include <openssl/pem.h>
@@ -31,6 +32,13 @@ void add_extension(X509& certificate, int nid, const std::string& value) {
     X509_EXTENSION_free(extension);
 }
 
+std::string alternative_name(const std::string& host) {
+    in6_addr ignored;
+    const bool is_ip =
+        inet_pton(AF_INET, host.c_str(), &ignored) == 1 || inet_pton(AF_INET6, host.c_str(), &ignored) == 1;
+    return (is_ip ? "IP:" : "DNS:") + host;
+}
+
 TlsPtr<X509> make_certificate(const Wish& wish, long serial, EVP_PKEY& key, const X509_NAME* issuer) {
     TlsPtr<X509> made(X509_new());
     X509_set_version(made.get(), X509_VERSION_3);
@@ -43,7 +51,7 @@ TlsPtr<X509> make_certificate(const Wish& wish, long serial, EVP_PKEY& key, cons
     X509_set_issuer_name(made.get(), issuer ? issuer : subject);
     X509_set_pubkey(made.get(), &key);
     std::string hosts;
-    for (const std::string& host : wish.hosts) hosts += (hosts.empty() ? "DNS:" : ",DNS:") + host;
+    for (const std::string& host : wish.hosts) hosts += (hosts.empty() ? "" : ",") + alternative_name(host);
     if (!hosts.empty()) add_extension(*made, NID_subject_alt_name, hosts);
     return made;
 }

@@ -18,7 +18,7 @@ enum class KeyKind { ecdsa, rsa, weak_rsa, ed25519 };
 
 struct Wish {
     std::string common_name = "localhost";
-    std::vector<std::string> hosts = {};  // DNS names; empty = no alternative names at all
+    std::vector<std::string> hosts = {};  // DNS names and IP addresses; empty = no alternative names at all
     KeyKind kind = KeyKind::ecdsa;
     int from_days = -1, until_days = 90;  // from now
 };

@@ -38,6 +38,23 @@ def http2(name="web", tls=None, *, allow_http1=None, on_pool_change=None, **more
     return {**listener(name, **more), "protocol": "http2", **given}
 
 
+def upstream(name, *endpoints, protocol=None, **more):
+    """`endpoints`: as they stand in the file, or servers of support.upstreams."""
+    texts = [getattr(endpoint, "endpoint", endpoint) for endpoint in endpoints]
+    protocol = protocol or next((one.protocol for one in endpoints if hasattr(one, "protocol")), "http")
+    return {"name": name, "protocol": protocol, "endpoints": texts, **more}
+
+
+def proxy(upstream_name, path="/", *, match=None, **more):
+    return {"match": match or {"path": path}, "proxy": {"upstream": upstream_name, "expose_reason": True, **more}}
+
+
+def proxying(*endpoints, route=None, listener_keys=None, front=listener, top=None, **upstream_keys):
+    """One listener whose every request goes to one upstream."""
+    return config(front(routes=[proxy("api", **(route or {}))], **(listener_keys or {})), **(top or {}),
+                  upstreams=[upstream("api", *endpoints, **upstream_keys)])
+
+
 def over_tls(configuration, tls):
     """Every http listener as an https one."""
     listeners = [{**entry, "protocol": "https", "tls": tls} if entry["protocol"] == "http" else entry

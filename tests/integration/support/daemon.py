@@ -180,6 +180,21 @@ class Sluice:
     def pool(self, name="web"):
         return self.listener(name)["pool"]
 
+    def upstream(self, name="api"):
+        """With the keys of its `pool` beside the others, and so are its endpoints."""
+        entry = self.get(f"/v1/upstreams/{name}")
+        return {**entry, **entry["pool"], "endpoints": [{**one, **one["pool"]} for one in entry["endpoints"]]}
+
+    def endpoint(self, which=None, name="api"):
+        """One of an upstream's, by its server or address; the only one, if not said."""
+        found = [entry for entry in self.upstream(name)["endpoints"] if entry["state"] != "retiring" and
+                 (which is None or entry["address"] == getattr(which, "endpoint", which))]
+        assert len(found) == 1, (which, found)
+        return found[0]
+
+    def decisions(self, name="api"):
+        return self.get(f"/v1/upstreams/{name}/decisions")["decisions"]
+
     def closed(self, reasons, name="web"):
         counters = self.pool(name)["closed"]
         return sum(counters.get(reason, 0) for reason in reasons)

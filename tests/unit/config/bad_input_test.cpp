@@ -86,9 +86,10 @@ TEST_CASE("bad keys", "[config][bad]") {
          "'keep_alive_timeout'?"},
         {"far from all", with_listener("zzzzzzzzz: {}"),
          ":4:5: listeners[0].zzzzzzzzz: unknown key 'zzzzzzzzz', expected one of name, protocol, bind, allow_http1, "
-         "on_pool_change, tls, pool, routes"},
+         "on_pool_change, trusted_proxies, proxy_protocol, tls, pool, routes"},
         {"control characters", with_top("\"a\\nb\": 1"),
-         ":1:1: a\\nb: unknown key 'a\\nb', expected one of user, drain_delay, limits, log, admin, listeners"},
+         ":1:1: a\\nb: unknown key 'a\\nb', expected one of user, drain_delay, limits, log, admin, listeners, "
+         "upstreams"},
         {"in echo", with_route("echo: {x: 1}"), ":5:16: listeners[0].routes[0].echo.x: unknown key 'x', expected none"},
         {"duplicate", with_pool("max_requests_per_connection: 2"),
          ":6:7: listeners[0].pool.max_requests_per_connection: duplicate key 'max_requests_per_connection', the first "
@@ -105,9 +106,9 @@ TEST_CASE("bad keys", "[config][bad]") {
         {"missing location", with_route("redirect: {}"),
          ":5:19: listeners[0].routes[0].redirect.location: missing key 'location', expected a text"},
         {"no action", with_route("match: {path: /}"),
-         ":5:9: listeners[0].routes[0]: expected exactly one of respond, redirect, echo, got 0"},
+         ":5:9: listeners[0].routes[0]: expected exactly one of respond, redirect, echo, proxy, got 0"},
         {"two actions", with_route("{respond: {}, echo: {}}"),
-         ":5:23: listeners[0].routes[0]: expected exactly one of respond, redirect, echo, got 2"},
+         ":5:23: listeners[0].routes[0]: expected exactly one of respond, redirect, echo, proxy, got 2"},
     });
 }
 

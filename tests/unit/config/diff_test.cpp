@@ -208,3 +208,69 @@ TEST_CASE("keys of the class restart wait", "[config][diff]") {
     CHECK(pending_restart(from, to, table).size() == 2);
     CHECK(diff(from, to, table)[1].reload_class == ReloadClass::restart);
 }
+
+TEST_CASE("upstreams come and go by name", "[config][diff]") {
+    const auto with = [](const std::string& upstreams) { return web("routes: []") + "upstreams:\n" + upstreams; };
+    const std::string a = "  - {name: a, endpoints: [a:1]}\n";
+    const std::string b = "  - {name: b, endpoints: ['[::1]:1', 'b:2 weight=3']}\n";
+    const std::string web_upstream = "  - {name: web, endpoints: [c:1]}\n";
+    CHECK(diff_of(with(a + b), with(b + a)) == Texts{});
+    CHECK(diff_of(with(a), with(b)) == Texts{"upstreams.a: present (a:1) -> absent (live)",
+                                             "upstreams.b: absent -> present ([::1]:1, b:2 weight=3) (live)"});
+    const auto changes = diff(loaded(web("routes: []")), loaded("log: {level: debug}\n" + web("routes: [{echo: {}}]") +
+                                                                "upstreams:\n" + web_upstream));
+    REQUIRE(changes.size() == 3);
+    CHECK((changes[0].listener.empty() && changes[0].upstream.empty()));
+    CHECK((changes[1].listener == "web" && changes[1].upstream.empty()));
+    CHECK((changes[2].listener.empty() && changes[2].upstream == "web"));
+}
+
+TEST_CASE("changed keys of upstreams", "[config][diff]") {
+    const auto with = [](const std::string& keys) {
+        return web("routes: []") + "upstreams:\n  - {name: a, " + keys + "}\n";
+    };
+    CHECK(diff_of(with("endpoints: a:1"),
+                  with("endpoints: [A:1 weight=1], hash: '', pool: {scale_up_threshold: 0.80}")) == Texts{});
+    CHECK(
+        diff_of(with("endpoints: a:1"),
+                with("endpoints: [a:1, b:2 weight=2], protocol: http2, balance: round_robin, slow_start: 0, "
+                     "pool: {max_connections: 5, scale_up_threshold: 0.9, max_lifetime: 0, max_concurrent_streams: 5},"
+                     " passive_health: {max_ejected: 0.25}, proxy_protocol: v2")) ==
+        Texts{"upstreams.a.protocol: http -> http2 (new_connections)",
+              "upstreams.a.endpoints: [a:1] -> [a:1, \"b:2 weight=2\"] (live)",
+              "upstreams.a.balance: least_requests -> round_robin (live)", "upstreams.a.slow_start: 10s -> 0s (live)",
+              "upstreams.a.proxy_protocol: off -> v2 (new_connections)",
+              "upstreams.a.pool.max_connections: 100 -> 5 (live)",
+              "upstreams.a.pool.scale_up_threshold: 0.8 -> 0.9 (live)",
+              "upstreams.a.pool.max_lifetime: 1h -> 0s (live)",
+              "upstreams.a.pool.max_concurrent_streams: 100 -> 5 (live)",
+              "upstreams.a.passive_health.max_ejected: 0.5 -> 0.25 (live)"});
+    // What only the old protocol had a use for is gone with it.
+    CHECK(diff_of(with("endpoints: a:1, protocol: http2, pool: {max_concurrent_streams: 5}"), with("endpoints: a:1")) ==
+          Texts{"upstreams.a.protocol: http2 -> http (new_connections)"});
+    CHECK(diff_of(with("endpoints: a:1, tls: {}"), with("endpoints: a:1, health_check: {}")) ==
+          Texts{"upstreams.a.tls: present (verified by host) -> absent (new_connections)",
+                "upstreams.a.health_check: absent -> present (http /) (live)"});
+    CHECK(diff_of(with("endpoints: a:1, tls: {ca: /a}, health_check: {status: 200}"),
+                  with("endpoints: a:1, tls: {ca: /b, verify: false}, health_check: {type: tcp, rise: 1}")) ==
+          Texts{"upstreams.a.tls.verify: true -> false (new_connections)",
+                "upstreams.a.tls.ca: /a -> /b (new_connections)", "upstreams.a.health_check.type: http -> tcp (live)",
+                "upstreams.a.health_check.status: 200 -> 200-399 (live)",
+                "upstreams.a.health_check.rise: 2 -> 1 (live)"});
+}
+
+TEST_CASE("changed keys of a proxy", "[config][diff]") {
+    const auto with = [](const std::string& keys) {
+        return web("routes: [{proxy: {upstream: a" + keys + "}}], trusted_proxies: unix") +
+               "upstreams: [{name: a, endpoints: a:1}]\n";
+    };
+    CHECK(diff_of(with(""), with(", retry: {on: [reset, connect_error]}, remove_request_headers: [x-a], via: false")) ==
+          Texts{"listeners.web.routes[0].proxy.via: true -> false (live)",
+                "listeners.web.routes[0].proxy.remove_request_headers: [] -> [x-a] (live)",
+                "listeners.web.routes[0].proxy.retry.on: [connect_error, reset] -> [reset, connect_error] (live)"});
+    CHECK(diff_of(with(""), web("routes: [{echo: {}}], trusted_proxies: [unix, '::1'], proxy_protocol: v1") +
+                                "upstreams: [{name: a, endpoints: a:1}]\n") ==
+          Texts{"listeners.web.trusted_proxies: [unix] -> [unix, \"::1\"] (live)",
+                "listeners.web.proxy_protocol: off -> v1 (new_connections)",
+                "listeners.web.routes[0]: proxy -> echo (live)"});
+}

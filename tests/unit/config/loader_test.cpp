@@ -82,6 +82,27 @@ TEST_CASE("the default file loads without a word", "[config]") {
     CHECK(secure.routes == loaded->config.listeners[0].routes);
 }
 
+TEST_CASE("the example in the default file loads without a word once it is no comment", "[config]") {
+    std::ifstream file(std::filesystem::path(__FILE__).parent_path() / "../../../config/default.yaml");
+    std::string text;
+    bool example = false;
+    for (std::string line; std::getline(file, line);) {
+        const auto hash = line.find("# ");
+        const std::string bare = hash == line.npos ? line : line.substr(hash + 2);
+        example = hash != line.npos && line.find_first_not_of(' ') == hash &&
+                  (example || bare.starts_with("upstreams:") || bare.starts_with("- match:"));
+        text += (example ? line.substr(0, hash) + bare : line) + "\n";
+    }
+    CAPTURE(text);
+    const auto result = load_text(text, "f");
+    CHECK(texts(result) == std::vector<std::string>{});
+    REQUIRE(result);
+    CHECK(result->warnings.empty());
+    REQUIRE(result->config.upstreams.size() == 1);
+    CHECK(result->config.upstreams[0].endpoints.size() == 2);
+    CHECK(std::holds_alternative<ProxyAction>(result->config.listeners[0].routes.at(1).action));
+}
+
 TEST_CASE("aliases are followed", "[config]") {
     const Config config = loaded(
         "listeners:\n"

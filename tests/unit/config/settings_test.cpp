@@ -1,5 +1,6 @@
 #include "config/settings.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <map>
 #include <set>
@@ -19,12 +20,12 @@ TEST_CASE("each row of the table is whole", "[config][settings]") {
         CHECK(builtin_settings().find(row.section, row.key) == &row);
         CHECK(row.help.ends_with('.'));
         CHECK((row.presence == Presence::required) == !row.example.empty());
-        CHECK((row.type == Type::choice) == !row.names.empty());
+        CHECK((row.type == Type::choice || row.type == Type::choice_list) == !row.names.empty());
         const auto number = number_of(row.member.initial());
         CHECK(number.has_value() == (row.range.max > 0));
         if (number) CHECK((*number >= row.range.min && *number <= row.range.max));
     }
-    CHECK(ids.size() == 61);
+    CHECK(ids.size() == 124);
     CHECK(builtin_settings().find("nothing") == nullptr);
 }
 
@@ -35,6 +36,10 @@ TEST_CASE("the reload classes are those that are promised", "[config][settings]"
     const std::map<std::string, ReloadClasses> others{
         {"allow_http1", {std::nullopt, std::nullopt, new_connections}},
         {"on_pool_change", {std::nullopt, std::nullopt, live}},
+        {"proxy_protocol", everywhere(new_connections)},
+        {"upstream.protocol", everywhere(new_connections)},
+        {"upstream.proxy_protocol", everywhere(new_connections)},
+        {"upstream.pool.max_concurrent_streams", {std::nullopt, std::nullopt, live}},
         {"pool.drain_timeout", {live, live, live}},
         {"pool.max_concurrent_streams", {std::nullopt, std::nullopt, restart}},
         {"pool.initial_window_size", {std::nullopt, std::nullopt, restart}},
@@ -44,7 +49,9 @@ TEST_CASE("the reload classes are those that are promised", "[config][settings]"
         {"pool.session_idle_timeout", {std::nullopt, std::nullopt, restart}}};
     const auto of_section = [](Section section) -> ReloadClasses {
         if (section == Section::pool) return {live, live, restart};
-        return everywhere(section == Section::tls || section == Section::certificate ? new_connections : live);
+        constexpr Section kHandshakes[] = {Section::tls, Section::certificate, Section::upstream_tls};
+        const bool handshake = std::ranges::find(kHandshakes, section) != std::end(kHandshakes);
+        return everywhere(handshake ? new_connections : live);
     };
     for (const Setting& row : builtin_settings().rows()) {
         CAPTURE(row.id());
@@ -91,6 +98,22 @@ TEST_CASE("the printed defaults are a file that loads, with every key", "[config
     CAPTURE(text);
     const Config config = loaded(text);
     REQUIRE(config.listeners.size() == 2);
+    REQUIRE(config.upstreams.size() == 2);
+    for (const UpstreamConfig& upstream : config.upstreams) {
+        CHECK(upstream.pool == UpstreamPool{});
+        CHECK(upstream.passive_health == PassiveHealth{});
+        CHECK(upstream.endpoints.size() == 1);
+    }
+    CHECK(config.upstreams[0].health_check == HealthCheckConfig{});
+    CHECK(config.upstreams[1].tls == UpstreamTls{});
+    CHECK(config.upstreams[1].protocol == UpstreamProtocol::http2);
+    const auto* proxy = std::get_if<ProxyAction>(&config.listeners[0].routes.at(3).action);
+    REQUIRE(proxy != nullptr);
+    CHECK(proxy->upstream == config.upstreams[0].name);
+    CHECK(proxy->retry == RetryConfig{});
+    const auto again = load_text(text, "f");
+    REQUIRE(again);
+    CHECK(again->warnings.empty());
     for (const ListenerConfig& listener : config.listeners) CHECK(listener.pool == PoolSettings{});
     CHECK(config.listeners[0].protocol == Protocol::http);
     CHECK(config.listeners[1].protocol == Protocol::http2);
@@ -180,8 +203,11 @@ TEST_CASE("the schema closes each map and describes each key", "[config][print]"
     CHECK(count("\"additionalProperties\": false") == sections().size() + 1);
     CHECK(count("\"description\": ") == sections().size() + builtin_settings().rows().size());
     CHECK(count("\"shed_idle\"") == 2);
-    CHECK(count("\"type\": \"boolean\"") == 2);
-    CHECK(count("\"default\": true") == 2);
+    CHECK(count("\"type\": \"boolean\"") == 6);
+    CHECK(count("\"default\": true") == 4);
+    CHECK(count("\"default\": 0.8") == 1);
+    CHECK(count("\"default\": \"200-399\"") == 1);
+    CHECK(schema.find("\"default\": [\n") != schema.npos);  // retry.on
     CHECK(schema.find("\"1.2\",\n                  1.2,") != schema.npos);
     CHECK(count("\"certificate\"\n") == 2);  // required in both places
 }

@@ -3,37 +3,12 @@
 
 #include "daemon/admin/json.h"
 #include "daemon/admin/metrics.h"
-#include "tests/unit/daemon/reload_service.h"
+#include "tests/unit/daemon/shown_service.h"
 
 using namespace sluice;
 using Catch::Contains;
 
 namespace {
-
-// The admin API's view of a running service.
-struct Shown final : ReloadService, admin::Control {
-    explicit Shown(const std::string& yaml) {
-        save(yaml);
-        const auto started = reloader->start();
-        CAPTURE(started ? std::vector<std::string>{} : texts_of(started.error()));
-        REQUIRE(started);
-    }
-    Worker& worker() override { return ReloadService::worker; }
-    admin::DaemonStatus status() override {
-        admin::DaemonStatus status;
-        status.config = reloader->config();
-        return status;
-    }
-    const config::SettingsTable& settings() override { return reloader->table(); }
-    void reload(Done) override {}
-    void plan(std::string, std::string, Done) override {}
-    Status restart(const std::string&) override { return {}; }
-    Status drain(const std::string&) override { return {}; }
-    void drain_all() override {}
-
-    PoolStats& stats(const std::string& name) { return worker().find(name)->pool().stats(); }
-    admin::Json listener(const std::string& name) { return admin::listener_json(*this, *worker().find(name)); }
-};
 
 std::string section(const std::string& name, const std::string& protocol, const std::string& more = {}) {
     return "  - name: " + name + "\n    protocol: " + protocol +
@@ -95,7 +70,7 @@ TEST_CASE("admin: keys of an http2 pool that wait are shown with both values", "
     const auto& wanted = shown.reloader->config()->listeners[0];
     config::PoolSettings pool = wanted.pool;
     pool.max_concurrent_streams = 7;
-    shown.worker().find("h2c")->restart(make_context(wanted, pool, shown.modules, {}));
+    shown.worker().find("h2c")->restart(make_context(wanted, pool, shown.modules, shown.clusters().all(), {}));
     CHECK(shown.listener("h2c")["pending_restart"] ==
           admin::Json::array({{{"key", "pool.max_concurrent_streams"}, {"running", "7"}, {"configured", "100"}}}));
 }

@@ -21,12 +21,14 @@ public:
     explicit ReloadService(const config::SettingsTable& table = config::builtin_settings()) {
         std::string name = (std::filesystem::temp_directory_path() / "sluice-reload.XXXXXX").string();
         folder_ = mkdtemp(name.data());
-        reloader = std::make_unique<Reloader>(worker, modules, file(), (folder_ / "admin.sock").string(),
+        reloader = std::make_unique<Reloader>(worker, clusters, modules, file(), (folder_ / "admin.sock").string(),
                                               static_cast<Reloader::Target&>(*this), table);
     }
     ~ReloadService() {
         worker.listeners.clear();
         worker.retiring.clear();
+        clusters.replace({});
+        worker.loop.bury();
         std::filesystem::remove_all(folder_);
     }
     const std::filesystem::path& folder() const { return folder_; }
@@ -43,7 +45,8 @@ public:
     void restart(const std::string& name) {
         for (const auto& wanted : reloader->config()->listeners)
             if (wanted.name == name)
-                worker.find(name)->restart(make_context(wanted, wanted.pool, modules, context(name).tls));
+                worker.find(name)->restart(
+                    make_context(wanted, wanted.pool, modules, clusters.all(), context(name).tls));
     }
     std::vector<config::PendingKey> pending(const std::string& name) {
         for (const auto& wanted : reloader->config()->listeners)
@@ -60,6 +63,7 @@ public:
 
     Modules modules;
     Worker worker{64 * 1024 * 1024};
+    Clusters clusters;
     std::unique_ptr<Reloader> reloader;
     admin::ReloadOutcome last;
     int applied = 0, stopped = 0;

@@ -203,14 +203,14 @@ TEST_CASE("a listener becomes a secured one and back with a restart each", "[rel
 
 TEST_CASE("a certificate that ends soon is told of each day", "[reload][tls]") {
     Secured service;
-    CHECK(expiring("web", service.tls()).empty());
+    CHECK(expiring("listener web", service.tls().certificates()).empty());
     service.save(issue({.until_days = 5}));
     CHECK(service.reload().warnings.size() == 1);
-    const auto texts = expiring("web", service.tls());
+    const auto texts = expiring("listener web", service.tls().certificates());
     REQUIRE(texts.size() == 1);
     CHECK_THAT(texts[0], Catch::StartsWith("listener web: the certificate " + service.certificate().string()) &&
                              Catch::Contains(" expires on 20"));
     service.save(issue({.from_days = -9, .until_days = -1}));
     CHECK(service.reload().ok);  // it may be better than none
-    CHECK_THAT(expiring("web", service.tls()).at(0), Catch::Contains(" expired on 20"));
+    CHECK_THAT(expiring("listener web", service.tls().certificates()).at(0), Catch::Contains(" expired on 20"));
 }

@@ -44,3 +44,25 @@ TEST_CASE("a cleared map is empty and keeps its room", "[header_map]") {
     CHECK_FALSE(map.has("name"));
     CHECK(map.capacity() == room);
 }
+
+TEST_CASE("a map takes over of another what it keeps, and can go on from there", "[header_map]") {
+    HeaderMap from{{"a", "1"}, {"drop", "2"}, {"c", ""}, {"drop", "3"}, {"e", "5"}};
+    HeaderMap map{{"old", "field"}};
+    map.assign_if(from, [](HeaderMap::Field field) { return field.name != "drop"; });
+    map.add("New", "6");
+    std::string order;
+    for (const auto field : map) order += std::string(field.name) + "=" + std::string(field.value) + ";";
+    CHECK(order == "a=1;c=;e=5;new=6;");
+    CHECK(from.size() == 5);
+    CHECK(map.get("a").data() != from.get("a").data());
+}
+
+TEST_CASE("what is removed leaves the others where they stand", "[header_map]") {
+    HeaderMap map{{"a", "1"}, {"b", "2"}, {"a", "3"}};
+    const auto kept = map.get("b");
+    map.remove_if([](HeaderMap::Field field) { return field.name == "a"; });
+    CHECK(map.size() == 1);
+    CHECK(map.get("b").data() == kept.data());
+    CHECK_FALSE(map.has("a"));
+    CHECK(map.bytes() >= 2);
+}

@@ -84,3 +84,24 @@ TEST_CASE("a unix peer is known by its user and process", "[address]") {
     CHECK(found.text() == "unix:uid=" + std::to_string(getuid()) + ",pid=" + std::to_string(getpid()));
     CHECK(found.host() == "unix");
 }
+
+TEST_CASE("an endpoint is an address if it has no name", "[address]") {
+    using Form = config::EndpointConfig::Kind;
+    CHECK(Address::of_endpoint({Form::tcp, "192.0.2.1", 80, ""})->text() == "192.0.2.1:80");
+    CHECK(Address::of_endpoint({Form::tcp, "::1", 80, ""})->text() == "[::1]:80");
+    CHECK(Address::of_endpoint({Form::unix_socket, "", 0, "/run/x"})->text() == "unix:/run/x");
+    CHECK_FALSE(Address::of_endpoint({Form::name, "example.com", 80, ""}));
+    CHECK_FALSE(Address::of_endpoint({Form::dns, "example.com", 80, ""}));
+}
+
+TEST_CASE("addresses compare by all that they are", "[address]") {
+    const auto of = [](const std::string& host, std::uint16_t port) {
+        return *Address::from({.host = host, .port = port});
+    };
+    CHECK(of("192.0.2.1", 80) == of("192.0.2.1", 80));
+    CHECK_FALSE(of("192.0.2.1", 80) == of("192.0.2.1", 81));
+    CHECK_FALSE(of("192.0.2.1", 80) == of("192.0.2.2", 80));
+    CHECK(of("192.0.2.1", 80) < of("192.0.2.2", 80));
+    const Address v6 = of("::1", 80);
+    CHECK(Address::from(*v6.raw(), v6.length()) == v6);
+}

@@ -114,6 +114,29 @@ TEST_CASE("a waiter that dies leaves the queue", "[admission]") {
     CHECK(patient.calls == 1);
 }
 
+TEST_CASE("a place in the queue is free again when its waiter leaves, is served or dies", "[admission]") {
+    FixedLimit limit(1);
+    Admission admission(limit, Reason::max_requests, std::make_unique<FifoQueue>(2));
+    Ticket held = admission.admit().ticket;
+    Guest first, second, third, fourth;
+    {
+        Guest impatient;
+        CHECK(admission.admit(&impatient).verdict == Verdict::queued);
+        CHECK(admission.admit(&impatient).verdict == Verdict::queued);  // stands there once
+        CHECK(admission.admit(&first).verdict == Verdict::queued);
+        CHECK(admission.admit(&second).verdict == Verdict::refused);
+    }
+    CHECK(admission.admit(&second).verdict == Verdict::queued);
+    first.leave();
+    first.leave();
+    CHECK(admission.admit(&third).verdict == Verdict::queued);
+    CHECK(admission.admit(&fourth).verdict == Verdict::refused);
+    held.settle({});
+    CHECK(second.calls == 1);
+    CHECK(admission.admit(&fourth).verdict == Verdict::queued);
+    CHECK(admission.admit(&first).verdict == Verdict::refused);
+}
+
 TEST_CASE("a raised limit serves those who wait, as many as it allows", "[admission]") {
     FixedLimit limit(1);
     Admission admission(limit, Reason::max_requests, std::make_unique<FifoQueue>(10));

@@ -1,13 +1,27 @@
-// How nghttp2 reaches a ServerSession: a table of calls without logic of their own.
+#pragma once
+// How nghttp2 reaches a session of ours, server or client: a table of calls without logic of their own. Session is who
+// gets them, Stream what it gave nghttp2 as the source of a body. Made once for all sessions, by the module.
 
 #include <cstdlib>
 
-#include "protocols/http2/server_session.h"
+#include "core/base/byte_queue.h"
+#include "protocols/http2/nghttp2_session.h"
 
 namespace sluice::http2 {
 
-struct ServerCallbacks {
-    static ServerSession& of(void* self) { return *static_cast<ServerSession*>(self); }
+template <class Session, class Stream>
+struct Callbacks {
+    static CallbacksPtr make() {
+        nghttp2_session_callbacks* all = nullptr;
+        if (nghttp2_session_callbacks_new(&all) != 0) std::abort();  // out of memory at start
+        CallbacksPtr owned(all);
+        add_receiving(all);
+        add_sending(all);
+        return owned;
+    }
+
+private:
+    static Session& of(void* self) { return *static_cast<Session*>(self); }
     static Bytes text(const std::uint8_t* at, std::size_t size) { return {reinterpret_cast<const char*>(at), size}; }
 
     static void add_receiving(nghttp2_session_callbacks* all) {
@@ -19,7 +33,7 @@ struct ServerCallbacks {
             all, [](auto*, const auto*, const std::uint8_t* name, std::size_t name_size, const std::uint8_t* value,
                     std::size_t value_size, std::uint8_t,
                     void* self) { return of(self).on_header(text(name, name_size), text(value, value_size)); });
-        // RFC 9113, 8.1.1: a request with a field that breaks the rules is malformed as a whole.
+        // RFC 9113, 8.1.1: a message with a field that breaks the rules is malformed as a whole.
         nghttp2_session_callbacks_set_on_invalid_header_callback(
             all,
             [](auto*, const auto*, const std::uint8_t*, std::size_t, const std::uint8_t*, std::size_t, std::uint8_t,
@@ -38,7 +52,7 @@ struct ServerCallbacks {
         nghttp2_session_callbacks_set_send_data_callback(all, [](auto*, nghttp2_frame* frame, const std::uint8_t* head,
                                                                  std::size_t, nghttp2_data_source* source, void* self) {
             constexpr std::size_t kHeadSize = 9;  // RFC 9113, 4.1; we pad nothing
-            return of(self).write_data(frame->hd, text(head, kHeadSize), *static_cast<ServerStream*>(source->ptr));
+            return of(self).write_data(frame->hd, text(head, kHeadSize), *static_cast<Stream*>(source->ptr));
         });
         nghttp2_session_callbacks_set_on_frame_send_callback(
             all, [](auto*, const auto* frame, void* self) { return of(self).on_frame_sent(*frame); });
@@ -48,14 +62,5 @@ struct ServerCallbacks {
             });
     }
 };
-
-CallbacksPtr make_server_callbacks() {
-    nghttp2_session_callbacks* all = nullptr;
-    if (nghttp2_session_callbacks_new(&all) != 0) std::abort();  // out of memory at start
-    CallbacksPtr owned(all);
-    ServerCallbacks::add_receiving(all);
-    ServerCallbacks::add_sending(all);
-    return owned;
-}
 
 }  // namespace sluice::http2

@@ -1,0 +1,323 @@
+#include "core/upstream/endpoint.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/base/log.h"
+#include "core/net/proxy_protocol.h"
+#include "core/net/socket_transport.h"
+#include "core/net/worker.h"
+#include "core/upstream/cluster.h"
+#include "core/upstream/health_check.h"
+
+namespace sluice {
+
+namespace {
+
+// How many connections so many streams fill: rounded, for a single stream does not make one of HTTP/2 busy.
+std::uint32_t filled(std::uint32_t streams, std::uint32_t each) { return (streams + each / 2) / each; }
+std::uint32_t needed(std::uint32_t streams, std::uint32_t each) { return (streams + each - 1) / each; }
+
+}  // namespace
+
+Endpoint::Endpoint(Cluster& cluster, std::uint64_t id, Identity identity)
+    : cluster_(cluster),
+      id_(id),
+      identity_(std::move(identity)),
+      limit_(cluster.settings().config.pool.max_connections),
+      health_(cluster.worker().loop.now_ms()),
+      backoff_(id) {}
+
+Endpoint::~Endpoint() {
+    check_.reset();
+    retired_ = true;
+    for (List& all : lists_)
+        while (!all.empty()) all.front().close(Failure::none);
+}
+
+const config::UpstreamConfig& Endpoint::rules() const { return cluster_.settings().config; }
+std::int64_t Endpoint::now_ms() const { return cluster_.worker().loop.now_ms(); }
+
+// --- settings ---
+
+UpstreamConnection::Limits Endpoint::limits() const {
+    const config::UpstreamPool& pool = rules().pool;
+    return {pool.connect_timeout.count(), pool.max_lifetime.count(), dedicated() ? 1 : pool.max_requests_per_connection,
+            pool.max_concurrent_streams};
+}
+
+void Endpoint::on_settings_changed() {
+    limit_.set(rules().pool.max_connections);
+    for (List& all : lists_)
+        all.for_each([this](UpstreamConnection& connection) {
+            connection.set_limits(limits());
+            connection.rearm();
+        });
+    if (!rules().health_check || !in_service()) {
+        check_.reset();
+        if (health_.forget_checks(now_ms())) changed_health("checks are off");
+    } else if (check_) {
+        check_->on_settings_changed();
+    } else {
+        check_ = std::make_unique<HealthCheck>(*this, cluster_.worker());
+    }
+    if (!in_service()) close_idle(idle());
+    if (open() > limit_.slots()) close_idle(open() - static_cast<std::uint32_t>(limit_.slots()));
+    look();
+}
+
+void Endpoint::retire() {
+    retired_ = true;
+    on_settings_changed();
+    // What is connecting serves nobody any more.
+    while (!list(Place::connecting).empty()) list(Place::connecting).front().close(Failure::none);
+    if (empty()) cluster_.on_endpoint_empty(*this);
+}
+
+void Endpoint::set_draining(bool draining) {
+    if (std::exchange(draining_, draining) == draining) return;
+    on_settings_changed();
+    cluster_.announce(EventType::endpoint_drained, identity_.address + (draining ? ": draining" : ": serving"));
+    cluster_.on_endpoint_changed(*this);
+}
+
+// --- connections ---
+
+Result<std::unique_ptr<Transport>> Endpoint::dial(const PeerAddress* client) {
+    Worker& worker = cluster_.worker();
+    std::string first = dedicated() ? proxy_head(rules().proxy_protocol, client, nullptr) : std::string();
+    auto socket = SocketTransport::connect(worker.loop, worker.chunks, identity_.where, std::move(first));
+    const Ref<const TlsClientContext>& tls = cluster_.settings().tls;
+    if (!socket || !tls) return socket;
+    return make_tls_client_transport(worker.tls, worker.chunks, tls, identity_.host, stats_.tls, std::move(*socket));
+}
+
+// The token is taken before connect(), and comes back when the socket is closed.
+std::unique_ptr<UpstreamConnection> Endpoint::make_connection(UpstreamConnection::Owner& owner,
+                                                              const PeerAddress* client,
+                                                              UpstreamConnection::Limits limits) {
+    auto admitted = connections_.admit();
+    if (admitted.verdict != Admission::Verdict::admitted) return nullptr;
+    auto transport = dial(client);
+    if (!transport) {
+        note(log::Level::warning, "no connection: " + describe(transport.error()));
+        return nullptr;
+    }
+    UpstreamConnection::Parts parts{std::move(*transport), std::move(admitted.ticket), {}};
+    if (client) parts.client = *client;
+    return std::make_unique<UpstreamConnection>(cluster_.worker(), owner, *cluster_.settings().module, std::move(parts),
+                                                limits);
+}
+
+std::unique_ptr<UpstreamConnection> Endpoint::make_probe(UpstreamConnection::Owner& owner, std::int64_t timeout_ms) {
+    if (!has_room()) close_idle(1);
+    UpstreamConnection::Limits wanted = limits();
+    wanted.connect_timeout_ms = timeout_ms;
+    return make_connection(owner, nullptr, wanted);
+}
+
+void Endpoint::connect(const PeerAddress* client) {
+    auto connection = make_connection(*this, client, limits());
+    if (!connection) return cannot_connect();
+    ++stats_.connects;
+    UpstreamConnection& opened = *connection.release();  // until on_connection_ended
+    put(opened, Place::connecting);
+    opened.start();
+}
+
+// Who waits is told on the next tick: he may still be asking.
+void Endpoint::cannot_connect() {
+    if (!has_room()) return;
+    backoff_.failed(now_ms());
+    broken_ = true;
+    cluster_.wake();
+}
+
+void Endpoint::put(UpstreamConnection& connection, Place place) {
+    const auto at = static_cast<std::size_t>(place);
+    if (connection.place != 0) --counts_[connection.place];
+    connection.place = static_cast<std::uint8_t>(place);
+    if (place == Place::none) return static_cast<ListNode<UpstreamConnectionTag>&>(connection).unlink();
+    ++counts_[at];
+    lists_[at].push_back(connection);
+}
+
+Endpoint::Place Endpoint::place_of(const UpstreamConnection& connection) const {
+    if (connection.state() == UpstreamConnection::State::connecting) return Place::connecting;
+    if (connection.state() == UpstreamConnection::State::retired) return Place::retired;
+    if (connection.idle()) return Place::idle;
+    return connection.slots() > 0 ? Place::roomy : Place::full;
+}
+
+void Endpoint::on_connection_ready(UpstreamConnection& connection) {
+    stats_.connect_us.record(EventLoop::now_us() - connection.created_us());
+    backoff_.succeeded();
+    slots_each_ = std::max(1u, connection.slots());
+    put(connection, Place::idle);
+    cluster_.on_connection_free(*this);
+    if (!in_service()) close_idle(idle());
+}
+
+void Endpoint::on_slots_changed(UpstreamConnection& connection, std::int32_t exchanges) {
+    active_ = static_cast<std::uint32_t>(static_cast<std::int32_t>(active_) + exchanges);
+    if (!retired_) cluster_.add_active(index, exchanges);
+    if (connection.place == 0 || connection.state() == UpstreamConnection::State::ended) return;
+    put(connection, place_of(connection));
+    if (exchanges > 0 || connection.slots() == 0) return;
+    if (!in_service() && connection.idle()) return connection.retire();
+    cluster_.on_connection_free(*this);
+}
+
+std::int64_t Endpoint::idle_time(const UpstreamConnection&) {
+    const std::int64_t most = rules().pool.idle_timeout.count();
+    const bool spare = open() > rules().pool.min_connections;
+    return keep_alive_.retire_after_ms(most > 0 && spare ? most : Timer::kNever);
+}
+
+void Endpoint::on_connection_ended(UpstreamConnection& connection, const UpstreamConnection::End& end) {
+    const bool was_connecting = connection.place == static_cast<std::uint8_t>(Place::connecting);
+    put(connection, Place::none);
+    cluster_.worker().loop.defer_delete(std::unique_ptr<Deferred>(&connection));
+    if (end.was_idle) {
+        ++stats_.closed_by_peer;
+        keep_alive_.saw_close(end.idle_ms, now_ms());
+    }
+    if (was_connecting && end.failure != Failure::none) {
+        ++stats_.connect_failures;
+        backoff_.failed(now_ms());
+        note(log::Level::info, "no connection: " + describe(end.error));
+        if (end.failure == Failure::connect_error) keep_alive_.forget();
+        failed(end.failure);
+        cluster_.on_connect_failed(*this, end.failure);
+    }
+    if (retired_ && empty()) return cluster_.on_endpoint_empty(*this);
+    look();
+}
+
+// --- requests ---
+
+UpstreamConnection* Endpoint::take(const PendingRequest& request) {
+    UpstreamConnection* connection = newest(request);
+    if (!connection || (request.wants_fresh && !is_fresh(*connection))) return nullptr;
+    ++stats_.requests;
+    if (connection->requests() > 0) ++stats_.reused;
+    if (connection->idle()) keep_alive_.saw_use(now_ms() - connection->idle_since_ms());
+    return connection;
+}
+
+UpstreamConnection* Endpoint::newest(const PendingRequest& request) {
+    if (dedicated()) {
+        UpstreamConnection* own = nullptr;
+        list(Place::idle).for_each([&](UpstreamConnection& connection) {
+            const bool mine = request.client && connection.client() && connection.client()->ip == request.client->ip &&
+                              connection.client()->port == request.client->port;
+            if (mine) own = &connection;
+        });
+        return own;
+    }
+    for (const Place place : {Place::roomy, Place::idle})
+        if (!list(place).empty() && list(place).back().slots() > 0) return &list(place).back();
+    return nullptr;
+}
+
+// RFC 9110, 9.2.2: what cannot be repeated goes only where the peer has no reason to be closing.
+bool Endpoint::is_fresh(const UpstreamConnection& connection) const {
+    if (connection.exchanges() > 0) return true;
+    return now_ms() - connection.idle_since_ms() < keep_alive_.fresh_ms() && connection.looks_alive();
+}
+
+void Endpoint::prepare_for(const PendingRequest& request) {
+    if (dedicated()) {
+        connect(request.client);
+    } else if (idle() > 0) {
+        // All that are idle may be stale: one of them makes room for a new one.
+        list(Place::idle).front().retire();
+        connect(nullptr);
+    } else {
+        look();
+    }
+}
+
+void Endpoint::succeeded() {
+    if (health_.request_succeeded()) changed_health("a request succeeded");
+}
+
+void Endpoint::failed(Failure failure) {
+    ++stats_.failures[failure];
+    if (!blames_endpoint(failure)) return;
+    if (health_.request_failed(now_ms(), rules().passive_health, cluster_.may_eject()))
+        changed_health(to_string(failure));
+}
+
+// --- size ---
+
+Demand Endpoint::demand() const {
+    const std::uint32_t pooled = connecting() + idle() + count(Place::roomy) + count(Place::full);
+    return {pooled, filled(active_, slots_each_), needed(waiting, slots_each_)};
+}
+
+bool Endpoint::in_service() const { return !draining_ && !retired_ && !cluster_.retired(); }
+
+bool Endpoint::resting() const { return !in_service() || !health_.available() || backoff_.waiting(now_ms()); }
+
+void Endpoint::look() {
+    if (dedicated()) return;
+    if (auto decision = sizing_.look(now_ms(), demand(), rules().pool, resting())) carry_out(*decision);
+}
+
+void Endpoint::carry_out(const Decision& decision) {
+    cluster_.record(id_, decision);
+    if (decision.to < decision.from) return close_idle(decision.from - decision.to);
+    // While connects fail there is one for each that waits, and none ahead of demand.
+    std::uint32_t more = decision.to - decision.from;
+    if (resting()) more = std::min(more, waiting - std::min(waiting, connecting()));
+    for (; more > 0 && has_room(); --more) connect(nullptr);
+}
+
+void Endpoint::close_idle(std::uint32_t most) {
+    for (; most > 0 && !list(Place::idle).empty(); --most) list(Place::idle).front().retire();
+}
+
+void Endpoint::on_tick(std::int64_t now) {
+    if (std::exchange(broken_, false)) cluster_.on_connect_failed(*this, Failure::connect_error);
+    if (now >= health_.next_change_ms() && health_.advance(now)) changed_health("its time is over");
+    look();
+}
+
+bool Endpoint::needs_tick(std::int64_t now) const {
+    return broken_ || open() > rules().pool.min_connections || health_.state() == HealthState::ejected ||
+           (!resting() && open() < rules().pool.min_connections) || backoff_.waiting(now) ||
+           health_.slow_start(now, rules().slow_start) < 1;
+}
+
+// --- health ---
+
+void Endpoint::check_ended(bool passed) {
+    ++(passed ? stats_.checks_passed : stats_.checks_failed);
+    const config::HealthCheckConfig& check = *rules().health_check;
+    const bool changed = passed ? health_.check_passed(now_ms(), check) : health_.check_failed(now_ms(), check);
+    if (changed) changed_health(passed ? "checks pass" : "checks fail");
+}
+
+void Endpoint::note(log::Level level, const std::string& text) const {
+    log::write(level, "upstream " + cluster_.name() + ": " + identity_.address + ": " + text,
+               {{"upstream", cluster_.name()}, {"endpoint", identity_.address}});
+}
+
+void Endpoint::changed_health(const char* why) {
+    const HealthState from = std::exchange(last_state_, health_.state());
+    if (retired_) return;
+    const std::string text = std::string(to_string(from)) + " -> " + to_string(health_.state()) + " (" + why + ")";
+    note(log::Level::warning, text);
+    cluster_.announce(EventType::endpoint_health, identity_.address + ": " + text);
+    if (!health_.available()) close_idle(idle());
+    cluster_.on_endpoint_changed(*this);
+    look();
+}
+
+double Endpoint::share() const {
+    if (draining_ || retired_ || !health_.available() || backoff_.waiting(now_ms())) return 0;
+    return identity_.weight * health_.slow_start(now_ms(), rules().slow_start);
+}
+
+}  // namespace sluice

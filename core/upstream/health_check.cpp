@@ -1,0 +1,90 @@
+#include "core/upstream/health_check.h"
+
+#include <utility>
+
+#include "core/base/spread.h"
+#include "core/net/worker.h"
+#include "core/upstream/cluster.h"
+
+namespace sluice {
+
+HealthCheck::HealthCheck(Endpoint& endpoint, Worker& worker) : endpoint_(endpoint), worker_(worker) {
+    worker_.loop.timers().arm(*this, worker_.loop.now_ms());
+}
+
+HealthCheck::~HealthCheck() {
+    concluded_ = true;
+    if (probe_) probe_->close(Failure::none);
+}
+
+const config::HealthCheckConfig& HealthCheck::rules() const {
+    return *endpoint_.cluster().settings().config.health_check;
+}
+
+// Endpoints of one configuration must not be checked all at once for ever.
+void HealthCheck::plan_next() {
+    const auto interval = static_cast<std::uint64_t>(rules().interval.count());
+    const std::uint64_t pause = spread(interval, endpoint_.id() * 1000 + ++checks_);
+    worker_.loop.timers().arm(*this, worker_.loop.now_ms() + static_cast<std::int64_t>(pause));
+}
+
+void HealthCheck::on_settings_changed() {
+    if (!probe_) plan_next();
+}
+
+void HealthCheck::on_timer(std::int64_t) {
+    if (!concluded_) return conclude(false);  // its time is over
+    if (probe_) return plan_next();
+    begin();
+}
+
+// Without room for one more connection the endpoint is busy, which is no illness.
+void HealthCheck::begin() {
+    auto connection = endpoint_.make_probe(*this, rules().timeout.count());
+    if (!connection) return plan_next();
+    concluded_ = false;
+    probe_ = connection.release();
+    worker_.loop.timers().arm(*this, worker_.loop.now_ms() + rules().timeout.count());
+    probe_->start();
+}
+
+void HealthCheck::on_connection_ready(UpstreamConnection&) {
+    if (rules().type == config::CheckType::tcp) return conclude(true);
+    ask();
+}
+
+void HealthCheck::ask() {
+    const Cluster& cluster = endpoint_.cluster();
+    OutgoingRequest request;
+    request.method = "GET";
+    request.scheme = cluster.settings().tls ? "https" : "http";
+    request.authority = rules().host.empty() ? std::string_view(cluster.name()) : std::string_view(rules().host);
+    request.target = rules().path;
+    request.headers.add("user-agent", "sluice-health-check");
+    probe_->open(request, End::yes, *this);
+}
+
+void HealthCheck::on_head(ResponseHead& head, End) {
+    const auto status = static_cast<std::uint64_t>(head.status);
+    conclude(status >= rules().status_min && status <= rules().status_max);
+}
+
+void HealthCheck::on_connection_ended(UpstreamConnection& connection, const UpstreamConnection::End&) {
+    worker_.loop.defer_delete(std::unique_ptr<Deferred>(&connection));
+    probe_ = nullptr;
+    if (!concluded_) conclude(false);
+}
+
+// The connection goes at the end of this turn: its session may be the one that calls.
+void HealthCheck::conclude(bool passed) {
+    if (std::exchange(concluded_, true)) return;
+    plan_next();
+    worker_.loop.schedule(*this);
+    endpoint_.check_ended(passed);
+}
+
+void HealthCheck::run() {
+    if (probe_) probe_->close(Failure::none);
+}
+
+}  // namespace sluice

@@ -1,0 +1,49 @@
+#include "core/upstream/name_source.h"
+
+#include <algorithm>
+
+#include "core/base/log.h"
+
+namespace sluice {
+
+namespace {
+
+bool same(const std::vector<Address>& a, const std::vector<Address>& b) {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                      [](const Address& x, const Address& y) { return x.text() == y.text(); });
+}
+
+}  // namespace
+
+NameSource::NameSource(EventLoop& loop, const config::EndpointConfig& endpoint, config::Millis refresh, Owner& owner)
+    : loop_(loop), endpoint_(endpoint), refresh_(refresh), owner_(owner), lookup_(loop) {
+    look_up();
+}
+
+void NameSource::set_endpoint(const config::EndpointConfig& endpoint, config::Millis refresh) {
+    endpoint_ = endpoint;
+    refresh_ = refresh;
+    if (!lookup_.running()) look_up();
+}
+
+void NameSource::on_resolved(Result<std::vector<Address>> addresses) {
+    loop_.timers().arm(*this, loop_.now_ms() + (addresses ? refresh_.count() : std::min(kRetry, refresh_.count())));
+    if (!addresses) {
+        log::write(log::Level::warning, "cannot resolve " + endpoint_.host + ": " + describe(addresses.error()));
+        return;
+    }
+    if (endpoint_.kind == config::EndpointConfig::Kind::name) {
+        // A name that has several keeps the one that is in use.
+        const auto has = [&](const Address& a) {
+            return std::any_of(addresses->begin(), addresses->end(),
+                               [&](const Address& b) { return a.text() == b.text(); });
+        };
+        if (!addresses_.empty() && has(addresses_.front())) return;
+        addresses->resize(1);
+    }
+    if (same(addresses_, *addresses)) return;
+    addresses_ = std::move(*addresses);
+    owner_.on_names_changed();
+}
+
+}  // namespace sluice

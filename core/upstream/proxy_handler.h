@@ -1,0 +1,89 @@
+#pragma once
+// One proxied request: from the client's Stream to an upstream's ClientStream and back, over as many attempts as are
+// allowed. Owned by the client's stream, like every handler; made by ProxyTarget.
+//
+//             acquire             granted               head                    complete
+//   (begin) ----------> waiting ----------> asking ------------> answering ----------------> done
+//      ^                   | refused           | failed             | broken off: the client sees the answer break off
+//      `-- replay, retry --+-------------------'
+//                          `-- else: 502, 503, 504 ---------------------------------------> done
+
+#include <string>
+
+#include "core/net/timer_wheel.h"
+#include "core/upstream/proxy_target.h"
+
+namespace sluice {
+
+class ProxyHandler final : public Handler, private ResponseSink, private PendingRequest, private Timer {
+public:
+    explicit ProxyHandler(const ProxyTarget& target) : target_(target) {}
+    ~ProxyHandler() override;
+
+    // From the client.
+    void on_request(const RequestHead& head, Stream& stream) override;
+    void on_body(Bytes bytes) override;
+    void on_trailers(const HeaderMap& trailers) override;
+    void on_complete() override;
+    void on_abort(Error error) override;
+    void on_egress_resumed() override;
+
+private:
+    enum class Stage : std::uint8_t { idle, waiting, asking, answering, done };
+    // The beginning of a body is kept for another attempt, up to this size.
+    static constexpr std::size_t kReplayable = 16 * 1024;
+
+    // From the cluster.
+    void on_granted(UpstreamConnection& connection) override;
+    void on_refused(Failure failure) override { fail_attempt(failure); }
+
+    // From the upstream.
+    void on_interim(const ResponseHead& head) override;
+    void on_head(ResponseHead& head, End end) override;
+    void on_answer_body(Bytes bytes) override;
+    void on_answer_trailers(const HeaderMap& trailers) override;
+    void on_answer_complete() override;
+    void on_failed(Fault fault, bool answer_begun) override;
+    void on_request_room() override;
+
+    void on_timer(std::int64_t now_ms) override;
+
+    void attempt();
+    void send_kept();
+    void keep(Bytes bytes);
+    void drop_kept();
+    void request_sent();
+    void await(std::int64_t timeout_ms, Failure failure);
+    void release();
+
+    void fail_attempt(Failure failure);
+    bool may_repeat() const { return keeps_all_ && stage_ != Stage::answering && stage_ != Stage::done; }
+    bool may_retry(Failure failure);
+    void try_again(std::uint64_t& counter);
+    bool retries_status(int status);
+    void answer_failure(Failure failure);
+    void finish(Failure failure);
+
+    ClusterStats& stats() const { return target_.cluster().stats(); }
+    const config::ProxyAction& rules() const { return target_.rules(); }
+    TimerWheel& timers() const;
+    std::int64_t now_ms() const;
+
+    const ProxyTarget& target_;
+    const RequestHead* head_ = nullptr;
+    Stream* stream_ = nullptr;
+    ClientStream* upstream_ = nullptr;  // while an attempt is with an upstream
+    std::string kept_;                  // of the request's body: what an attempt may have to send again
+    HeaderMap kept_trailers_;
+    std::int64_t total_due_ms_ = kNever, stage_due_ms_ = kNever;
+    std::uint32_t retries_ = 0, replays_ = 0;
+    Failure on_due_ = Failure::none;  // what it is called when stage_due_ms_ comes
+    Stage stage_ = Stage::idle;
+    bool idempotent_ = false;
+    bool keeps_all_ = true;  // kept_ is all that came of the body so far
+    bool complete_ = false;  // the request
+    bool reused_ = false;    // the attempt's connection had served before
+    bool sent_trailers_ = false, answer_ended_ = false;
+};
+
+}  // namespace sluice

@@ -1,0 +1,235 @@
+#include "core/upstream/upstream_connection.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/base/spread.h"
+#include "core/net/worker.h"
+
+namespace sluice {
+
+namespace {
+
+Failure failure_of(Fault fault) {
+    switch (fault) {
+        case Fault::none:
+        case Fault::cut: return Failure::none;
+        case Fault::closed: return Failure::closed;
+        default: return Failure::protocol;
+    }
+}
+
+}  // namespace
+
+UpstreamConnection::UpstreamConnection(Worker& worker, Owner& owner, ClientModule& module, Parts parts,
+                                       const Limits& limits)
+    : worker_(worker),
+      owner_(owner),
+      module_(module),
+      transport_(std::move(parts.transport)),
+      token_(std::move(parts.token)),
+      client_(parts.client),
+      limits_(limits),
+      id_(worker.next_id++),
+      created_us_(EventLoop::now_us()),
+      created_ms_(worker.loop.now_ms()) {}
+
+UpstreamConnection::~UpstreamConnection() = default;
+
+ChunkPool& UpstreamConnection::chunks() { return worker_.chunks; }
+std::int64_t UpstreamConnection::now_ms() const { return worker_.loop.now_ms(); }
+
+void UpstreamConnection::start() {
+    rearm();
+    if (transport_->start(*this) == Start::ready) on_ready();
+}
+
+// Without ALPN in the answer HTTP/1 is spoken (RFC 9113, 3.2): HTTP/2 insists on its own.
+void UpstreamConnection::on_ready() {
+    if (state_ == State::ended) return;
+    const std::string_view agreed = transport_->alpn(), ours = module_.client_alpn();
+    const bool http2 = module_.upstream_protocol() == config::UpstreamProtocol::http2;
+    if (transport_->tls_info() && agreed != ours && (http2 || !agreed.empty()))
+        return fail(Failure::connect_error, {Errc::unsupported});
+    session_ = module_.make_client_session(*this);
+    in_turn_ = true;
+    session_->start();
+    in_turn_ = false;
+    flush();
+}
+
+void UpstreamConnection::on_session_ready() {
+    if (state_ != State::connecting) return;
+    state_ = State::ready;
+    idle_since_ms_ = now_ms();
+    owner_.on_connection_ready(*this);
+    if (state_ != State::ended) rearm();
+}
+
+// --- requests ---
+
+ClientStream& UpstreamConnection::open(const OutgoingRequest& request, sluice::End end, ResponseSink& sink) {
+    ++requests_;
+    ClientStream& stream = session_->open(request, end, sink);
+    schedule_write();
+    owner_.on_slots_changed(*this, count_exchanges());
+    return stream;
+}
+
+std::int32_t UpstreamConnection::count_exchanges() {
+    const std::uint32_t before = std::exchange(exchanges_, session_->exchanges());
+    return static_cast<std::int32_t>(exchanges_) - static_cast<std::int32_t>(before);
+}
+
+void UpstreamConnection::on_slots_changed() {
+    if (state_ == State::ended) return;
+    const std::int32_t change = count_exchanges();
+    if (exchanges_ == 0) idle_since_ms_ = now_ms();
+    if (state_ == State::ready && worn_out()) retire();
+    if (state_ == State::ended) return;
+    owner_.on_slots_changed(*this, change);
+    if (idle()) rearm();
+}
+
+bool UpstreamConnection::worn_out() const {
+    return (limits_.max_requests > 0 && requests_ >= spread(limits_.max_requests, id_)) ||
+           now_ms() >= lifetime_end_ms();
+}
+
+void UpstreamConnection::on_session_retired() {
+    if (state_ != State::ready) return;
+    state_ = State::retired;
+    owner_.on_slots_changed(*this, count_exchanges());
+}
+
+void UpstreamConnection::retire() {
+    if (state_ == State::connecting) return close(Failure::none);
+    if (state_ != State::ready) return;
+    on_session_retired();
+    if (state_ == State::ended) return;
+    session_->close_when_idle();
+    schedule_write();
+}
+
+// --- bytes ---
+
+void UpstreamConnection::on_data(Bytes bytes) {
+    if (state_ == State::ended) return;
+    in_turn_ = true;
+    session_->on_read(bytes);
+    in_turn_ = false;
+    flush();
+}
+
+void UpstreamConnection::on_end() {
+    if (state_ == State::ended) return;
+    if (!session_) return fail(Failure::connect_error, {Errc::closed});
+    in_turn_ = true;
+    session_->on_read_end();
+    in_turn_ = false;
+    flush();
+}
+
+void UpstreamConnection::on_error(Error error) {
+    const bool connecting = state_ == State::connecting;
+    fail(connecting ? Failure::connect_error : Failure::closed, error);
+}
+
+void UpstreamConnection::on_writable() {
+    if (state_ == State::ended || !session_) return;
+    in_turn_ = true;
+    session_->on_writable();
+    in_turn_ = false;
+    flush();
+}
+
+void UpstreamConnection::schedule_write() {
+    if (!in_turn_ && state_ != State::ended) worker_.loop.schedule(*this);
+}
+
+void UpstreamConnection::run() { flush(); }
+
+void UpstreamConnection::flush() {
+    for (int round = 0; write_some(); ++round)
+        if (round == kRoundsPerTurn) return worker_.loop.schedule(*this);
+}
+
+// True if something was sent and there is room for more.
+bool UpstreamConnection::write_some() {
+    if (state_ == State::ended || !session_) return false;
+    ByteQueue out(chunks());
+    in_turn_ = true;
+    session_->on_write(out);
+    in_turn_ = false;
+    if (state_ == State::ended || out.empty()) return false;
+    transport_->write(std::move(out));
+    if (transport_->pending_bytes() > Transport::kLowWater) return false;
+    in_turn_ = true;
+    session_->on_writable();
+    in_turn_ = false;
+    return state_ != State::ended;
+}
+
+// --- the end ---
+
+void UpstreamConnection::close(Failure failure) { fail(failure, {}); }
+
+// The session is told last: who asked may ask again at once, and must find the books in order.
+void UpstreamConnection::fail(Failure failure, Error error) {
+    if (state_ == State::ended) return;
+    end(failure, error);
+    if (session_) session_->on_lost(failure == Failure::closed ? Fault::closed : Fault::cut);
+}
+
+void UpstreamConnection::finish(Fault fault) {
+    if (state_ == State::ended) return;
+    Failure failure = failure_of(fault);
+    if (state_ == State::connecting) failure = Failure::connect_error;
+    say_last_words();
+    end(failure, {fault == Fault::protocol ? Errc::protocol : Errc::closed});
+}
+
+void UpstreamConnection::say_last_words() {
+    ByteQueue out(chunks());
+    session_->on_write(out);
+    if (!out.empty()) transport_->write(std::move(out));
+    transport_->say_goodbye();
+}
+
+void UpstreamConnection::end(Failure failure, Error error) {
+    const bool was_idle = state_ == State::ready && session_->exchanges() == 0 && exchanges_ == 0;
+    const End end{was_idle && failure == Failure::closed ? Failure::none : failure, error,
+                  was_idle && failure == Failure::closed, now_ms() - idle_since_ms_};
+    state_ = State::ended;
+    transport_->close();
+    static_cast<Task&>(*this).unlink();
+    worker_.loop.timers().disarm(*this);
+    token_.settle(Outcome{});
+    const auto left = static_cast<std::int32_t>(std::exchange(exchanges_, 0));
+    if (left > 0) owner_.on_slots_changed(*this, -left);
+    owner_.on_connection_ended(*this, end);
+}
+
+// --- time ---
+
+std::int64_t UpstreamConnection::lifetime_end_ms() const {
+    if (limits_.lifetime_ms == 0) return kNever;
+    return created_ms_ + static_cast<std::int64_t>(spread(static_cast<std::uint64_t>(limits_.lifetime_ms), id_));
+}
+
+std::int64_t UpstreamConnection::deadline() const {
+    if (state_ == State::connecting) return created_ms_ + limits_.connect_timeout_ms;
+    if (state_ != State::ready) return kNever;
+    const std::int64_t rest = exchanges_ == 0 ? owner_.idle_time(*this) : kNever;
+    return std::min(lifetime_end_ms(), rest == kNever ? kNever : idle_since_ms_ + rest);
+}
+
+void UpstreamConnection::rearm() { worker_.loop.timers().arm(*this, deadline()); }
+
+void UpstreamConnection::on_timer(std::int64_t now) {
+    if (now < deadline()) return rearm();
+    if (state_ == State::connecting) return fail(Failure::connect_timeout, {Errc::timed_out});
+    if (state_ == State::ready) retire();
+}
+
+}  // namespace sluice
