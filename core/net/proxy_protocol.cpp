@@ -78,16 +78,17 @@ std::optional<PeerAddress> address_of(int family, Bytes host, Bytes port) {
 
 // "TCP4 192.0.2.1 192.0.2.2 56324 443": one space between two words.
 std::optional<PeerAddress> client_of_line(Bytes line) {
-    std::array<Bytes, 5> words;
+    std::array<Bytes, 4> words;
     for (Bytes& word : words) {
         const std::size_t space = line.find(' ');
         word = line.substr(0, space);
         line = space == Bytes::npos ? Bytes() : line.substr(space + 1);
     }
+    const Bytes last = line;
     const bool is_v4 = words[0] == "TCP4";
-    if (!line.empty() || (!is_v4 && words[0] != "TCP6")) return std::nullopt;
+    if (!is_v4 && words[0] != "TCP6") return std::nullopt;
     const int family = is_v4 ? AF_INET : AF_INET6;
-    if (!address_of(family, words[2], words[4])) return std::nullopt;
+    if (!address_of(family, words[2], last)) return std::nullopt;
     return address_of(family, words[1], words[3]);
 }
 

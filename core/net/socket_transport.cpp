@@ -282,7 +282,7 @@ Bytes SocketTransport::read_now(std::span<char> buffer) {
 
 bool SocketTransport::looks_alive() const {
     char byte;
-    return ::recv(fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+    return !connecting_ && ::recv(fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }
 
 int SocketTransport::fd() const {

@@ -5,7 +5,6 @@
 #include <iterator>
 #include <utility>
 
-#include "config/address.h"
 #include "core/base/log.h"
 #include "core/net/worker.h"
 
@@ -213,7 +212,7 @@ void Cluster::record(std::uint64_t endpoint, const Decision& decision) {
 
 Cluster::Grant Cluster::acquire(PendingRequest& request) {
     Endpoint* endpoint = choose(request);
-    if (!endpoint) return {nullptr, Failure::no_endpoint};
+    if (!endpoint) return without_endpoint(request);
     UpstreamConnection* connection = endpoint->take(request);
     if (!connection && !endpoint->has_room() && endpoint->idle() == 0 && !hashes()) {
         if (Endpoint* other = elsewhere(request)) {
@@ -224,11 +223,21 @@ Cluster::Grant Cluster::acquire(PendingRequest& request) {
     request.endpoint = endpoint;
     if (connection) return {connection, Failure::none};
     if (waiting_ >= settings_.config.pool.max_pending) return {nullptr, Failure::pending_full};
-    enqueue(request, *endpoint);
+    enqueue(request);
+    return {};
+}
+
+// Before the first lookup of a name has ended there is nobody yet.
+Cluster::Grant Cluster::without_endpoint(PendingRequest& request) {
+    request.endpoint = nullptr;
+    const bool may_come = endpoints_.empty() && !names_.empty();
+    if (!may_come || waiting_ >= settings_.config.pool.max_pending) return {nullptr, Failure::no_endpoint};
+    enqueue(request);
     return {};
 }
 
 Endpoint* Cluster::choose(const PendingRequest& request) {
+    if (panics_) ++stats_.panics;
     if (endpoints_.size() == 1) return endpoints_.front()->draining() ? nullptr : endpoints_.front().get();
     const auto failed = request.avoid == 0 ? endpoints_.end()
                                            : std::find_if(endpoints_.begin(), endpoints_.end(), [&](const auto& other) {
@@ -237,7 +246,6 @@ Endpoint* Cluster::choose(const PendingRequest& request) {
     if (failed != endpoints_.end()) balancer_.avoid((*failed)->index, true);
     const auto picked = balancer_.pick(request.hash);
     if (failed != endpoints_.end()) balancer_.avoid((*failed)->index, false);
-    if (panics_) ++stats_.panics;
     return picked ? endpoints_[*picked].get() : nullptr;
 }
 
@@ -252,21 +260,26 @@ Endpoint* Cluster::elsewhere(const PendingRequest& request) {
     return best;
 }
 
-void Cluster::enqueue(PendingRequest& request, Endpoint& endpoint) {
-    request.since_us = static_cast<std::int64_t>(EventLoop::now_us());
+void Cluster::enqueue(PendingRequest& request) {
+    request.since_us = EventLoop::now_us();
     request.deadline_ms = worker_.loop.now_ms() + settings_.config.pool.pending_timeout.count();
+    ++stats_.waited;
+    put_in_line(request);
+}
+
+void Cluster::put_in_line(PendingRequest& request) {
     pending_.push_back(request);
     ++waiting_;
-    ++endpoint.waiting;
-    ++stats_.waited;
-    endpoint.prepare_for(request);
     wake();
+    if (!request.endpoint) return;
+    ++request.endpoint->waiting;
+    request.endpoint->prepare_for(request);
 }
 
 void Cluster::dequeue(PendingRequest& request) {
     request.unlink();
     --waiting_;
-    --request.endpoint->waiting;
+    if (request.endpoint) --request.endpoint->waiting;
 }
 
 void Cluster::cancel(PendingRequest& request) {
@@ -287,7 +300,7 @@ void Cluster::on_connection_free(Endpoint& endpoint) {
         if (!connection) return;
         dequeue(*request);
         request->endpoint = &endpoint;
-        stats_.wait_us.record(EventLoop::now_us() - static_cast<std::uint64_t>(request->since_us));
+        stats_.wait_us.record(EventLoop::now_us() - request->since_us);
         request->on_granted(*connection);
     }
 }
@@ -303,19 +316,25 @@ void Cluster::on_connect_failed(Endpoint& endpoint, Failure failure) {
     request->on_refused(failure);
 }
 
-// Whoever waited for an endpoint that is gone waits for another.
+// Whoever waits for an endpoint that is gone, or for the first, waits for another, in the same order.
 void Cluster::move_waiting() {
-    while (PendingRequest* request =
-               pending_.find_if([](const PendingRequest& waiting) { return waiting.endpoint->retired(); })) {
-        dequeue(*request);
-        Endpoint* endpoint = choose(*request);
-        if (!endpoint) {
-            request->on_refused(Failure::no_endpoint);
-            continue;
-        }
-        request->endpoint = endpoint;
-        enqueue(*request, *endpoint);
+    IntrusiveList<PendingRequest, PendingTag> waiting;
+    waiting.take(pending_);
+    while (!waiting.empty()) {
+        PendingRequest& request = waiting.front();
+        dequeue(request);
+        const bool stays = request.endpoint && !request.endpoint->retired();
+        if (!stays) request.endpoint = choose(request);
+        if (request.endpoint) put_in_line(request);
+        else request.on_refused(Failure::no_endpoint);
     }
+}
+
+// Connections that are nobody else's: whoever had no room for his may have one now.
+void Cluster::connect_dedicated(Endpoint& endpoint) {
+    pending_.for_each([&](PendingRequest& request) {
+        if (request.endpoint == &endpoint) endpoint.prepare_for(request);
+    });
 }
 
 void Cluster::expire_pending(std::int64_t now_ms) {

@@ -78,6 +78,7 @@ public:
     // From its endpoints.
     void on_connection_free(Endpoint& endpoint);
     void on_connect_failed(Endpoint& endpoint, Failure failure);
+    void connect_dedicated(Endpoint& endpoint);
     void on_endpoint_changed(Endpoint& endpoint);  // its health, or whether it drains
     void on_endpoint_empty(Endpoint& endpoint);    // it retires, and its last connection has ended
     void add_active(std::size_t index, std::int32_t change) { balancer_.add_active(index, change); }
@@ -106,7 +107,9 @@ private:
     Endpoint* choose(const PendingRequest& request);
     Endpoint* elsewhere(const PendingRequest& request);
     bool suits(const PendingRequest& request, const Endpoint& endpoint) const;
-    void enqueue(PendingRequest& request, Endpoint& endpoint);
+    Grant without_endpoint(PendingRequest& request);
+    void enqueue(PendingRequest& request);
+    void put_in_line(PendingRequest& request);
     void dequeue(PendingRequest& request);
     void move_waiting();
     void expire_pending(std::int64_t now_ms);

@@ -155,7 +155,7 @@ void Endpoint::on_connection_ready(UpstreamConnection& connection) {
     slots_each_ = std::max(1u, connection.slots());
     put(connection, Place::idle);
     cluster_.on_connection_free(*this);
-    if (!in_service()) close_idle(idle());
+    if (!in_service() || dedicated()) close_idle(idle());
 }
 
 void Endpoint::on_slots_changed(UpstreamConnection& connection, std::int32_t exchanges) {
@@ -191,6 +191,7 @@ void Endpoint::on_connection_ended(UpstreamConnection& connection, const Upstrea
         cluster_.on_connect_failed(*this, end.failure);
     }
     if (retired_ && empty()) return cluster_.on_endpoint_empty(*this);
+    if (dedicated()) cluster_.connect_dedicated(*this);
     look();
 }
 
@@ -206,18 +207,17 @@ UpstreamConnection* Endpoint::take(const PendingRequest& request) {
 }
 
 UpstreamConnection* Endpoint::newest(const PendingRequest& request) {
-    if (dedicated()) {
-        UpstreamConnection* own = nullptr;
-        list(Place::idle).for_each([&](UpstreamConnection& connection) {
-            const bool mine = request.client && connection.client() && connection.client()->ip == request.client->ip &&
-                              connection.client()->port == request.client->port;
-            if (mine) own = &connection;
-        });
-        return own;
-    }
+    if (dedicated()) return dedicated_to(request, Place::idle);
     for (const Place place : {Place::roomy, Place::idle})
         if (!list(place).empty() && list(place).back().slots() > 0) return &list(place).back();
     return nullptr;
+}
+
+UpstreamConnection* Endpoint::dedicated_to(const PendingRequest& request, Place place) {
+    return list(place).find_if([&](const UpstreamConnection& connection) {
+        const auto& client = connection.client();
+        return client && request.client && client->ip == request.client->ip && client->port == request.client->port;
+    });
 }
 
 // RFC 9110, 9.2.2: what cannot be repeated goes only where the peer has no reason to be closing.
@@ -228,7 +228,7 @@ bool Endpoint::is_fresh(const UpstreamConnection& connection) const {
 
 void Endpoint::prepare_for(const PendingRequest& request) {
     if (dedicated()) {
-        connect(request.client);
+        if (has_room() && !dedicated_to(request, Place::connecting)) connect(request.client);
     } else if (idle() > 0) {
         // All that are idle may be stale: one of them makes room for a new one.
         list(Place::idle).front().retire();

@@ -39,7 +39,8 @@ public:
     const PeerAddress* client = nullptr;  // for the PROXY protocol
     // The cluster's own, while it waits:
     Endpoint* endpoint = nullptr;
-    std::int64_t since_us = 0, deadline_ms = 0;
+    std::uint64_t since_us = 0;
+    std::int64_t deadline_ms = 0;
 
 protected:
     ~PendingRequest() = default;
@@ -128,6 +129,7 @@ private:
     List& list(Place place) { return lists_[static_cast<std::size_t>(place)]; }
     std::uint32_t count(Place place) const { return counts_[static_cast<std::size_t>(place)]; }
     UpstreamConnection* newest(const PendingRequest& request);
+    UpstreamConnection* dedicated_to(const PendingRequest& request, Place place);
     bool is_fresh(const UpstreamConnection& connection) const;
     Demand demand() const;
     bool resting() const;

@@ -20,7 +20,7 @@ enum class Failure : std::uint8_t {
     reset,             // the upstream broke the answer off
     protocol,          // what it sent is no answer
     header_too_large,  // of the answer
-    bad_status,          // 502, 503 or 504 of the upstream's own: passed on, unless it is retried
+    bad_status,        // 502, 503 or 504 of the upstream's own: passed on, unless it is retried
     first_byte_timeout,
     idle_timeout,
     total_timeout,

@@ -149,12 +149,11 @@ void append_forwarded(std::string& text, const PeerAddress& peer, const RequestH
 
 // --- compiling ---
 
-Forwarding::Forwarding(const config::ProxyAction& rules, config::UpstreamProtocol answers)
+Forwarding::Forwarding(const config::ProxyAction& rules)
     : rules_(rules),
       request_changes_(compile(rules.set_request_headers, rules.add_request_headers, rules.remove_request_headers)),
       answer_changes_(compile(rules.set_response_headers, rules.add_response_headers, rules.remove_response_headers)),
-      trust_{trust_of(rules, false), trust_of(rules, true)},
-      answer_via_(via_of(answers == config::UpstreamProtocol::http2 ? HttpVersion::http2 : HttpVersion::http11)) {
+      trust_{trust_of(rules, false), trust_of(rules, true)} {
     while (!rules_.strip_prefix.empty() && rules_.strip_prefix.back() == '/') rules_.strip_prefix.pop_back();
 }
 
@@ -277,11 +276,13 @@ void Forwarding::request_trailers(const HeaderMap& from, HeaderMap& to) const {
 
 // --- answers ---
 
-void Forwarding::answer(ResponseHead& head) const {
+void Forwarding::answer(ResponseHead& head, config::UpstreamProtocol spoken) const {
     HeaderMap& headers = head.headers;
     if (connection_names_fields(headers)) remove_named(headers, headers);
     headers.remove_if([](HeaderMap::Field field) { return has(kHopByHop, kind_of(field.name)); });
-    if (rules_.via) headers.add("via", answer_via_);
+    if (rules_.via)
+        headers.add("via",
+                    via_of(spoken == config::UpstreamProtocol::http2 ? HttpVersion::http2 : HttpVersion::http11));
     answer_changes_.apply(headers);
     head.dated = headers.has("date");
 }

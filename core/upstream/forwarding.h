@@ -18,9 +18,7 @@ namespace sluice {
 
 class Forwarding {
 public:
-    // answers: what the upstream speaks, for Via.
-    explicit Forwarding(const config::ProxyAction& rules,
-                        config::UpstreamProtocol answers = config::UpstreamProtocol::http);
+    explicit Forwarding(const config::ProxyAction& rules);
 
     // Fills `out` (whose buffers are reused) from the exchange's request. Its views live as long as `out`, the
     // exchange's request and this object do. No allocation in the steady state.
@@ -29,8 +27,8 @@ public:
         std::string text;  // what views of the request point into where it is not the client's head
     };
     void request(const Exchange& exchange, Outgoing& out) const;
-    // Changes an upstream's answer in place: for a client of any protocol.
-    void answer(ResponseHead& head) const;
+    // Changes an upstream's answer in place: for a client of any protocol. spoken: by the upstream, for Via.
+    void answer(ResponseHead& head, config::UpstreamProtocol spoken = config::UpstreamProtocol::http) const;
     // `to` is filled anew: 102 and 103.
     void interim(const ResponseHead& from, ResponseHead& to) const;
     // `to` is filled anew. What a route removes or sets in a head must not come by a trailer either.
@@ -61,7 +59,6 @@ private:
     config::ProxyAction rules_;
     Changes request_changes_, answer_changes_;
     std::array<Trust, 2> trust_;  // a stranger, a trusted proxy
-    std::string_view answer_via_;
     RequestIds ids_;
 };
 

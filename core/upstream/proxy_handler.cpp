@@ -170,12 +170,13 @@ void ProxyHandler::on_interim(const ResponseHead& head) {
 void ProxyHandler::on_head(ResponseHead& head, End end) {
     const bool failed = head.status >= 502 && head.status <= 504;
     if (failed && retries_status(head.status)) return;
+    if (head.status == 408 && replay_crossed()) return;
     if (failed) endpoint->failed(Failure::bad_status);
     else endpoint->succeeded();
     stats().first_byte_us.record(EventLoop::now_us() - stream_->exchange().began_us);
     stage_ = Stage::answering;
     drop_kept();
-    target_.forwarding().answer(head);
+    target_.forwarding().answer(head, target_.cluster().settings().config.protocol);
     answer_ended_ = end == End::yes;
     await(rules().idle_timeout.count(), Failure::idle_timeout);
     stream_->send_head(head, end);
@@ -218,11 +219,7 @@ void ProxyHandler::on_failed(Fault fault, bool answer_begun) {
     const bool stale = reused_ && fault == Fault::closed && !answer_begun;
     // The connection's age is to blame, not the endpoint.
     if (!stale && !unprocessed) endpoint->failed(failure_of(fault, answer_begun));
-    if (may_repeat() && replays_ == 0 && (unprocessed || (stale && idempotent_))) {
-        ++replays_;
-        wants_fresh = true;
-        return try_again(stats().replays);
-    }
+    if (may_repeat() && replays_ == 0 && (unprocessed || (stale && idempotent_))) return replay();
     if (stale && !idempotent_) return fail_attempt(Failure::unreplayable);
     fail_attempt(failure_of(fault, answer_begun));
 }
@@ -267,6 +264,20 @@ bool ProxyHandler::retries_status(int status) {
     ++retries_;
     try_again(stats().retries);
     return true;
+}
+
+// A 408 on a kept connection is the upstream's goodbye to an idle one, which has crossed our request.
+bool ProxyHandler::replay_crossed() {
+    if (!reused_ || !idempotent_ || replays_ > 0 || !may_repeat()) return false;
+    std::exchange(upstream_, nullptr)->cancel();
+    replay();
+    return true;
+}
+
+void ProxyHandler::replay() {
+    ++replays_;
+    wants_fresh = true;
+    try_again(stats().replays);
 }
 
 void ProxyHandler::answer_failure(Failure failure) {

@@ -61,6 +61,8 @@ private:
     bool may_retry(Failure failure);
     void try_again(std::uint64_t& counter);
     bool retries_status(int status);
+    bool replay_crossed();
+    void replay();
     void answer_failure(Failure failure);
     void finish(Failure failure);
 

@@ -15,7 +15,10 @@ std::string part(const Json& object, const char* key, const char* whole) {
 }
 
 // With a decimal, for what matters of it is how near it is to 100 %.
-std::string reuse(const Json& object) { return fmt::format("{:.1f}%", number(object, "reuse_rate") * 100); }
+std::string reuse(const Json& object) {
+    if (number(object, "requests") == 0) return "-";
+    return fmt::format("{:.1f}%", number(object, "reuse_rate") * 100);
+}
 
 std::vector<Cell> upstream_row(const Json& upstream) {
     const auto& pool = member(upstream, "pool");
@@ -105,9 +108,8 @@ std::string head_lines(const Json& upstream, Colours colours) {
                         text_of(upstream, "requests"), text_of(upstream, "active"),
                         part(pool, "waiting", "max_pending"), text_of(upstream, "failed"), text_of(upstream, "retries"),
                         text_of(upstream, "replays"), text_of(upstream, "waited"));
-    text += fmt::format("connections {} open, {} busy, {} idle, {} connecting, {} of the attempts on a kept one\n",
-                        text_of(pool, "open"), text_of(pool, "busy"), text_of(pool, "idle"),
-                        text_of(pool, "connecting"), reuse(upstream));
+    text += fmt::format("connections {} open, {} busy, {} idle, {} connecting, reuse {}\n", text_of(pool, "open"),
+                        text_of(pool, "busy"), text_of(pool, "idle"), text_of(pool, "connecting"), reuse(upstream));
     for (const char* name : {"wait", "connect", "first_byte", "total"}) text += latency_line(latency, name);
     const auto failures = counters(member(upstream, "failures"));
     if (!failures.empty()) text += fmt::format("failures    {}\n", escape_control(failures));

@@ -132,8 +132,9 @@ void Http2ClientStream::end_head(End end) {
     const int status = reader_.head().status;
     has_head_ = status >= 200;
     if (has_head_) return sink_->on_head(reader_.head(), end);
-    if (++interims_ > kMaxInterims) return break_rule(Fault::protocol);
-    if (status != 100) sink_->on_interim(reader_.head());  // nghttp2 lets no 101 pass
+    // nghttp2 lets no 101 pass, but 099.
+    if (status < 100 || ++interims_ > kMaxInterims) return break_rule(Fault::protocol);
+    if (status != 100) sink_->on_interim(reader_.head());
 }
 
 // The window of the stream opens by what the sink took; that of the connection has been opened already.

@@ -101,6 +101,7 @@ class TestConnecting:
         link = run(server=server, back="http2", pool={"connect_timeout": "1s"})
         answer = link.ask()
         assert (answer.status, answer.reason) in ((502, "protocol"), (502, "connect_error"), (502, "closed"))
+        wait_until(lambda: server.problems)
         server.problems.clear()  # it could not read the preface
 
 
@@ -257,8 +258,9 @@ class TestAnswering:
             exchange.abort()
 
         link = run(aborting, "http2")
-        fails(link, 502, "reset", "POST", body=b"x")
-        assert link.server.opened == 1
+        for _ in range(3):
+            fails(link, 502, "reset", "POST", body=b"x")
+        assert link.server.opened <= 2 and link.server.open == link.server.opened
 
     def test_in_mid_head(self, run):
         def half_a_head(exchange):
@@ -414,10 +416,10 @@ class TestRetries:
 # The client is gone
 
 class TestGone:
-    @pytest.mark.parametrize("front", ["http", "http2"])
+    @pytest.mark.parametrize("front, how", [("http", "fin"), ("http", "reset"), ("http2", "cancel")])
     @BOTH
     @pytest.mark.parametrize("when", ["before", "during"])
-    def test_the_upstream_is_told(self, serve, start, front, back, when):
+    def test_the_upstream_is_told(self, serve, start, front, how, back, when):
         begun = threading.Event()
 
         def waiting(exchange):
@@ -436,13 +438,14 @@ class TestGone:
             stream = link.begin(client)
             wait_until(begun.is_set)
             wait_until(lambda: sluice.endpoint()["busy"] == 1)
-            link.cut(client, stream)
+            link.cut(client, stream, reset=how == "reset")
             wait_until(lambda: server.last.given_up, what="the upstream told")
         if back == "http2":
             assert server.last.reset_code == Code.CANCEL
         server.handler = hello
         assert link.ask().status == 200
-        assert server.opened == (1 if back == "http2" else 2)
+        if back == "http2":  # the connection stays, and is used again
+            assert server.open == server.opened <= 2
         wait_until(lambda: sluice.endpoint()["busy"] == 0)
         assert sluice.upstream()["failures"].get("client_gone") == 1
 

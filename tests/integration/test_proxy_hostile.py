@@ -57,9 +57,10 @@ BAD_ANSWERS = {
 
 @pytest.mark.parametrize("name", BAD_ANSWERS)
 def test_bad_answers(to_h1, name):
-    to_h1.handle(raw(BAD_ANSWERS[name], then="close" if name in ("tls_alert", "html") else "keep"))
+    ends = name in ("tls_alert", "html")
+    to_h1.handle(raw(BAD_ANSWERS[name], then="close" if ends else "keep"))
     answer = to_h1.ask("POST", body=b"x")
-    assert (answer.status, answer.reason) == (502, "protocol"), answer
+    assert answer.status == 502 and answer.reason in (("protocol", "reset") if ends else ("protocol",)), answer
     assert to_h1.handle(hello).ask().body == b"hello\n"
 
 
@@ -216,7 +217,8 @@ H1_SMUGGLING = {
                      b"0\r\n\r\n",
     "bare_lf": b"POST / HTTP/1.1\r\nHost: x\nX: y\r\nContent-Length: 0\r\n\r\n",
     "cr_in_value": b"GET / HTTP/1.1\r\nHost: x\r\nX-A: b\rX-Evil: c\r\n\r\n",
-    "blank_in_target": b"GET /a HTTP/1.1\r\nX: y HTTP/1.1\r\nHost: x\r\n\r\n",
+    "blank_in_target": b"GET /a b HTTP/1.1\r\nHost: x\r\n\r\n",
+    "two_versions": b"GET /a HTTP/1.1 HTTP/1.1\r\nHost: x\r\n\r\n",
     "tab_in_target": b"GET /a\tb HTTP/1.1\r\nHost: x\r\n\r\n",
     "two_hosts": b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
     "encoded_nul": b"GET /%00 HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -285,9 +287,11 @@ def test_h2_bodies_that_are_not_what_was_told(links, told, sent):
             stream = session.begin("POST", headers=[("content-length", told)], end=False, scheme="http")
             session.send_data(stream, sent, end=True)
             session.wait(stream)
-            assert stream.reset == Code.PROTOCOL_ERROR or stream.status == 400
-        assert all(one.target == "/" and not one.whole for one in link.server.requests)
+            # What was told to have no body may be answered before the body comes.
+            assert stream.reset == Code.PROTOCOL_ERROR or stream.status == (200 if told == "0" else 400)
+        assert all(one.target == "/" and (told == "0" or not one.whole) for one in link.server.requests)
         assert link.ask().status == 200 and not link.server.problems
+        assert "/evil" not in [one.target for one in link.server.requests]
 
 
 def test_a_request_that_is_cut_off(h1_link):

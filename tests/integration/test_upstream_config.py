@@ -98,7 +98,8 @@ BAD = [
     ("trusted", GOOD.replace("    routes:", "    trusted_proxies: [10.0.0.0/33]\n    routes:"), [(5, ("33",))]),
     ("trusted_name", GOOD.replace("    routes:", "    trusted_proxies: [example.com]\n    routes:"),
      [(5, ("example.com",))]),
-    ("trusted_bits", GOOD.replace("    routes:", "    trusted_proxies: [10.0.0.1/8]\n    routes:"), [(5, ("10.0.0.1/8",))]),
+    ("trusted_bits", GOOD.replace("    routes:", "    trusted_proxies: [10.0.0.1/8]\n    routes:"),
+     [(5, ("10.0.0.1/8",))]),
     ("nobody_trusted", GOOD.replace("    routes:", "    proxy_protocol: v1\n    routes:"),
      [(5, ("proxy_protocol", "trusted_proxies"))]),
     ("several_at_once", GOOD.replace("upstream: api", "upstream: apo, host: 'a b'") +

@@ -132,9 +132,9 @@ class TestReuse:
         with sluice.connect() as client:
             for _ in range(200):
                 assert client.ask().status == 200
-        assert server.opened == 1
+        assert server.opened <= 2  # the second one ahead of demand
         stats = sluice.endpoint()
-        assert stats["requests"] == 200 and stats["reuse_rate"] == 199 / 200
+        assert stats["requests"] == 200 and stats["reuse_rate"] >= 198 / 200
 
     def test_posts_too(self, start, serve):
         server = serve()
@@ -142,7 +142,7 @@ class TestReuse:
         with sluice.connect() as client:
             for _ in range(50):
                 assert client.ask("POST", body=b"x").status == 200
-        assert server.opened == 1
+        assert server.opened <= 2
 
     def test_the_last_used_first(self, start, serve):
         """So that the others can end when they are not needed."""
@@ -161,16 +161,15 @@ class TestReuse:
         sluice = start(configs.proxying(server))
         for _ in range(50):
             assert ask(sluice, headers={"Connection": "close"}).status == 200
-        assert server.opened == 1
+        assert server.opened <= 2
 
     def test_what_an_upstream_closes_is_not_kept(self, start, serve):
         server = serve(lambda exchange: exchange.answer(headers=[("connection", "close")], body=b"x"))
         sluice = start(configs.proxying(server))
-        for n in range(5):
+        for _ in range(5):
             assert ask(sluice).status == 200
-            wait_until(lambda: server.open == 0)
-        assert server.opened == 5
-        wait_until(lambda: counts(sluice)["open"] == 0)
+        assert len(server.used) == 5
+        wait_until(lambda: all(server.connections[number - 1].ended for number in server.used))
 
 
 # Warmth
@@ -251,8 +250,8 @@ class TestEnd:
     def test_idle_timeout(self, start, serve, back):
         """Those above the minimum end, those of the minimum stay."""
         server = serve(protocol=back)
-        sluice = start(configs.proxying(server, pool={"min_connections": 2, "idle_timeout": "500ms",
-                                                      "max_concurrent_streams": 1}))
+        one = {"max_concurrent_streams": 1} if back == "http2" else {}
+        sluice = start(configs.proxying(server, pool={"min_connections": 2, "idle_timeout": "500ms", **one}))
         wait_until(lambda: server.open == 2)
         several_at_once(sluice, server, 6)
         assert server.most_open >= 6
@@ -270,9 +269,9 @@ class TestEnd:
         with sluice.connect() as client:
             for _ in range(100):
                 assert client.ask().status == 200
+        served = [connection.served for connection in server.connections if connection.served]
+        assert max(served) <= 11 and sum(served) == 100 and 9 <= len(served) <= 14, served
         wait_until(lambda: all(one.ended for one in server.connections if one.served >= 11))
-        served = [connection.served for connection in server.connections]
-        assert max(served) <= 11 and sum(served) == 100 and len(served) <= 13, served
 
     @BOTH
     def test_max_lifetime(self, start, serve, back):

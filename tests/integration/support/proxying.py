@@ -1,6 +1,8 @@
 """Requests through the proxy, asked alike of HTTP/1 and HTTP/2 listeners."""
 
 import contextlib
+import socket
+import struct
 import threading
 from dataclasses import dataclass, field
 
@@ -111,12 +113,13 @@ class Link:
             return None
         return client.begin(method, path, lowered(headers), scheme="http")
 
-    def cut(self, client, stream):
-        """The client wants no answer any more."""
-        if self.front == "http":
-            client.close()
-        else:
-            client.cancel(stream)
+    def cut(self, client, stream, *, reset=False):
+        """The client wants no answer any more. `reset`: HTTP/1 says so by a RST, not a FIN."""
+        if self.front == "http2":
+            return client.cancel(stream)
+        if reset:
+            client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
 
     @property
     def last(self):

@@ -158,6 +158,8 @@ class Server:
                 sock, peer = listening.accept()
             except OSError:
                 return
+            if sock.family != socket.AF_UNIX:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self.lock:
                 self.open += 1
                 self.most_open = max(self.most_open, self.open)
@@ -182,6 +184,11 @@ class Server:
     @property
     def last(self):
         return self.requests[-1]
+
+    @property
+    def used(self):
+        """The numbers of the connections that served a request."""
+        return {request.connection for request in self.requests}
 
     def wait_requests(self, count=1, timeout=5.0):
         wait_until(lambda: len(self.requests) >= count, timeout, what=f"{count} requests at the upstream")
@@ -348,9 +355,9 @@ class H1Exchange(Exchange):
     def send(self, data):
         self.connection.sock.sendall(data)
 
-    def _write_head(self, status, headers, reason="Fine"):
-        lines = [f"HTTP/1.1 {status} {reason}", *(f"{name}: {value}" for name, value in headers)]
-        self.send("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n")
+    def _write_head(self, status, headers, body=b""):
+        lines = [f"HTTP/1.1 {status} Fine", *(f"{name}: {value}" for name, value in headers)]
+        self.send("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body)
 
     def interim(self, status, headers=()):
         self._write_head(status, headers)
@@ -366,9 +373,7 @@ class H1Exchange(Exchange):
         self.answered = True
         bodiless = status in (204, 304)
         length = [] if bodiless else [("Content-Length", len(body))]
-        self._write_head(status, [*headers, *length])
-        if body and not bodiless and self.request.method != "HEAD":
-            self.send(body)
+        self._write_head(status, [*headers, *length], b"" if bodiless or self.request.method == "HEAD" else body)
 
     def head(self, status=200, headers=(), *, length=None):
         self.answered, self.coded = True, length is None

@@ -71,6 +71,7 @@ TEST_CASE("a head is read into its parts", "[parser]") {
     CHECK(head.path == "/bA");
     CHECK(head.query == "?x=%2e");
     CHECK(head.host == "example.com");
+    CHECK(head.authority == "example.com:80");
     CHECK(head.version == HttpVersion::http11);
     CHECK_FALSE(head.has_body);
     CHECK_FALSE(head.content_length);
@@ -82,22 +83,23 @@ TEST_CASE("a head is read into its parts", "[parser]") {
 
 TEST_CASE("targets come in four forms", "[parser]") {
     struct Form {
-        std::string line, host, path, query;
+        std::string line, authority, host, path, query;
     };
     const auto form = GENERATE(values<Form>({
-        {"GET / HTTP/1.1", "a", "/", ""},
-        {"GET /? HTTP/1.1", "a", "/", "?"},
-        {"GET http://Other.com:81/x?y HTTP/1.1", "other.com", "/x", "?y"},
-        {"GET HTTPS://other.com HTTP/1.1", "other.com", "/", ""},
-        {"GET http://other.com?y HTTP/1.1", "other.com", "/", "?y"},
-        {"OPTIONS * HTTP/1.1", "a", "*", ""},
-        {"OPTIONS /x HTTP/1.1", "a", "/x", ""},
+        {"GET / HTTP/1.1", "a", "a", "/", ""},
+        {"GET /? HTTP/1.1", "a", "a", "/", "?"},
+        {"GET http://Other.com:81/x?y HTTP/1.1", "other.com:81", "other.com", "/x", "?y"},
+        {"GET HTTPS://other.com HTTP/1.1", "other.com", "other.com", "/", ""},
+        {"GET http://other.com?y HTTP/1.1", "other.com", "other.com", "/", "?y"},
+        {"OPTIONS * HTTP/1.1", "a", "a", "*", ""},
+        {"OPTIONS /x HTTP/1.1", "a", "a", "/x", ""},
     }));
     CAPTURE(form.line);
     Reading reading;
     read(reading, form.line + "\r\n" + kHost + "\r\n");
     REQUIRE(reading.reason == Reason::none);
     CHECK(reading.parser.head().host == form.host);
+    CHECK(reading.parser.head().authority == form.authority);
     CHECK(reading.parser.head().path == form.path);
     CHECK(reading.parser.head().query == form.query);
 }
@@ -282,6 +284,7 @@ TEST_CASE("a parser is used again without a trace of the last request", "[parser
     CHECK(reading.reason == Reason::none);
     CHECK(reading.parser.head().path == "/two");
     CHECK(reading.parser.head().host == "b");
+    CHECK(reading.parser.head().authority == "b");
     CHECK(reading.parser.keep_alive());
     CHECK_FALSE(reading.parser.head().has_body);
     CHECK_FALSE(reading.parser.head().headers.has("transfer-encoding"));

@@ -150,6 +150,8 @@ TEST_CASE("an answer that is none fails its exchange alone", "[http2][client][fa
         {RawTalk::head(1, {{":status", "200"}, {"x", "a\nb"}}), "begun"},
         {RawTalk::head(1, {{":status", "200"}, {"content-length", "5"}, {"content-length", "5"}}), "begun"},
         {RawTalk::head(1, {{":status", "2000"}}), "begun"},
+        {RawTalk::head(1, {{":status", "099"}}), "begun"},
+        {RawTalk::head(1, {{":status", "099"}}, End::yes), "begun"},
         {RawTalk::head(1, {{":status", "200"}, {":path", "/"}}), "begun"},
         {RawTalk::head(1, {{":status", "103"}}, End::yes), "begun"},
         {RawTalk::head(1, {{":status", "200"}, {"content-length", "5"}}, End::yes), "begun"},

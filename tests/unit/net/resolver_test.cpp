@@ -33,7 +33,9 @@ struct Stage {
     }
     // Lookups run in other threads: waits until it has been told.
     void wait(int calls = 1) {
-        while (answer.calls < calls) uv_run(loop.raw(), UV_RUN_ONCE);
+        const std::uint64_t limit = EventLoop::now_us() + 30'000'000;
+        while (answer.calls < calls && EventLoop::now_us() < limit) uv_run(loop.raw(), UV_RUN_NOWAIT);
+        REQUIRE(answer.calls == calls);
     }
     EventLoop loop;
     std::unique_ptr<Lookup> lookup = std::make_unique<Lookup>(loop);

@@ -86,8 +86,10 @@ struct Line {
         while (count-- > 0) uv_run(loop.raw(), UV_RUN_NOWAIT);
     }
     void wait(std::string_view event) {
-        for (int i = 0; i < 1000 && seen.log.find(event) == std::string::npos; ++i) uv_run(loop.raw(), UV_RUN_ONCE);
-        REQUIRE(seen.log.find(event) != std::string::npos);
+        const std::uint64_t limit = EventLoop::now_us() + 10'000'000;
+        const auto came = [&] { return seen.log.find(event) != std::string::npos; };
+        while (!came() && EventLoop::now_us() < limit) turn();
+        REQUIRE(came());
     }
     void write(std::string_view text) {
         ByteQueue queue(chunks);

@@ -26,13 +26,14 @@ TEST_CASE("503 is for what never reached the upstream, 504 for time that ran out
          {Failure::connect_timeout, Failure::first_byte_timeout, Failure::idle_timeout, Failure::total_timeout})
         CHECK(status_of(failure) == 504);
     for (const Failure failure : {Failure::connect_error, Failure::closed, Failure::unreplayable, Failure::reset,
-                                  Failure::protocol, Failure::header_too_large})
+                                  Failure::protocol, Failure::header_too_large, Failure::bad_status})
         CHECK(status_of(failure) == 502);
 }
 
 TEST_CASE("an endpoint is not blamed for the queue, the client or the route", "[failure]") {
-    for (const Failure failure : {Failure::connect_error, Failure::connect_timeout, Failure::closed, Failure::reset,
-                                  Failure::protocol, Failure::first_byte_timeout, Failure::idle_timeout})
+    for (const Failure failure :
+         {Failure::connect_error, Failure::connect_timeout, Failure::closed, Failure::reset, Failure::protocol,
+          Failure::bad_status, Failure::first_byte_timeout, Failure::idle_timeout})
         CHECK(blames_endpoint(failure));
     for (const Failure failure :
          {Failure::none, Failure::no_endpoint, Failure::pending_full, Failure::pending_timeout, Failure::unreplayable,

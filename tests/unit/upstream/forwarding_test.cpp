@@ -278,7 +278,7 @@ TEST_CASE("Via names the version that was received", "[forwarding]") {
     CHECK(via(HttpVersion::http2).back().second == "2 sluice");
 
     ResponseHead head = answered({{"via", "1.0 fred"}});
-    Forwarding(rules, config::UpstreamProtocol::http2).answer(head);
+    Forwarding(rules).answer(head, config::UpstreamProtocol::http2);
     CHECK(fields_of(head.headers) == Fields{{"via", "1.0 fred"}, {"via", "2 sluice"}});
     head = answered({});
     Forwarding(rules).answer(head);
