@@ -21,13 +21,6 @@ bool is_named(const config::EndpointConfig& endpoint) {
     return endpoint.kind == config::EndpointConfig::Kind::name || endpoint.kind == config::EndpointConfig::Kind::dns;
 }
 
-Result<Address> address_of(const config::EndpointConfig& endpoint) {
-    if (is_named(endpoint)) return fail(Errc::address);
-    const bool local = endpoint.kind == config::EndpointConfig::Kind::unix_socket;
-    using Kind = config::BindAddress::Kind;
-    return Address::from({local ? Kind::unix_socket : Kind::tcp, endpoint.host, endpoint.port, endpoint.path});
-}
-
 }  // namespace
 
 Cluster::Cluster(Worker& worker, std::string name)
@@ -95,7 +88,7 @@ void Cluster::add_wanted(std::vector<Endpoint::Identity>& all, const config::End
 std::vector<Endpoint::Identity> Cluster::wanted() const {
     std::vector<Endpoint::Identity> all;
     for (const config::EndpointConfig& endpoint : settings_.config.endpoints) {
-        if (const auto where = address_of(endpoint)) add_wanted(all, endpoint, *where);
+        if (const auto where = Address::of_endpoint(endpoint)) add_wanted(all, endpoint, *where);
         for (const auto& name : names_)
             if (name->endpoint().address() == endpoint.address())
                 for (const Address& where : name->addresses()) add_wanted(all, endpoint, where);
@@ -150,13 +143,18 @@ void Cluster::configure_balancer() {
 }
 
 void Cluster::update_shares() {
-    bool none = !endpoints_.empty();
-    for (const auto& endpoint : endpoints_) none = none && endpoint->share() == 0;
-    set_panic(none);
+    bool shared = false, healthy = false, serving = false;
     for (const auto& endpoint : endpoints_) {
-        const double share = endpoint->share();
+        if (endpoint->draining()) continue;
+        serving = true;
+        shared = shared || endpoint->share() > 0;
+        healthy = healthy || endpoint->health().available();
+    }
+    set_panic(serving && !healthy);
+    for (const auto& endpoint : endpoints_) {
         // All are out: to serve from one that may be ill is better than not at all.
-        balancer_.set_share(endpoint->index, none && !endpoint->draining() ? endpoint->identity().weight : share);
+        const bool used = !shared && !endpoint->draining();
+        balancer_.set_share(endpoint->index, used ? endpoint->identity().weight : endpoint->share());
     }
 }
 

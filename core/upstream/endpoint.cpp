@@ -26,7 +26,8 @@ Endpoint::Endpoint(Cluster& cluster, std::uint64_t id, Identity identity)
       identity_(std::move(identity)),
       limit_(cluster.settings().config.pool.max_connections),
       health_(cluster.worker().loop.now_ms()),
-      backoff_(id) {}
+      backoff_(id),
+      warming_(id) {}
 
 Endpoint::~Endpoint() {
     check_.reset();
@@ -178,14 +179,11 @@ void Endpoint::on_connection_ended(UpstreamConnection& connection, const Upstrea
     const bool was_connecting = connection.place == static_cast<std::uint8_t>(Place::connecting);
     put(connection, Place::none);
     cluster_.worker().loop.defer_delete(std::unique_ptr<Deferred>(&connection));
-    if (end.was_idle) {
-        ++stats_.closed_by_peer;
-        keep_alive_.saw_close(end.idle_ms, now_ms());
-    }
+    if (end.was_idle) note_idle_close(connection, end.idle_ms);
     if (was_connecting && end.failure != Failure::none) {
         ++stats_.connect_failures;
         backoff_.failed(now_ms());
-        note(log::Level::info, "no connection: " + describe(end.error));
+        note(log::Level::info, "no connection: " + reason_of(end.error));
         if (end.failure == Failure::connect_error) keep_alive_.forget();
         failed(end.failure);
         cluster_.on_connect_failed(*this, end.failure);
@@ -193,6 +191,20 @@ void Endpoint::on_connection_ended(UpstreamConnection& connection, const Upstrea
     if (retired_ && empty()) return cluster_.on_endpoint_empty(*this);
     if (dedicated()) cluster_.connect_dedicated(*this);
     look();
+}
+
+// A peer that closes what nobody has used yet (as TLS 1.3 servers do that refuse our certificate) must not be dialled
+// again and again.
+void Endpoint::note_idle_close(const UpstreamConnection& connection, std::int64_t idle_ms) {
+    ++stats_.closed_by_peer;
+    if (connection.requests() == 0) warming_.failed(now_ms());
+    keep_alive_.saw_close(idle_ms, now_ms());
+    cluster_.wake();
+}
+
+std::string Endpoint::reason_of(const Error& error) const {
+    const bool handshake = cluster_.settings().tls && (error.code == Errc::protocol || error.code == Errc::closed);
+    return handshake ? "TLS: " + stats_.tls.last_failure : describe(error);
 }
 
 // --- requests ---
@@ -239,6 +251,7 @@ void Endpoint::prepare_for(const PendingRequest& request) {
 }
 
 void Endpoint::succeeded() {
+    warming_.succeeded();
     if (health_.request_succeeded()) changed_health("a request succeeded");
 }
 
@@ -262,7 +275,8 @@ bool Endpoint::resting() const { return !in_service() || !health_.available() ||
 
 void Endpoint::look() {
     if (dedicated()) return;
-    if (auto decision = sizing_.look(now_ms(), demand(), rules().pool, resting())) carry_out(*decision);
+    const bool rests = resting() || warming_.waiting(now_ms());
+    if (auto decision = sizing_.look(now_ms(), demand(), rules().pool, rests)) carry_out(*decision);
 }
 
 void Endpoint::carry_out(const Decision& decision) {
@@ -286,7 +300,7 @@ void Endpoint::on_tick(std::int64_t now) {
 
 bool Endpoint::needs_tick(std::int64_t now) const {
     return broken_ || open() > rules().pool.min_connections || health_.state() == HealthState::ejected ||
-           (!resting() && open() < rules().pool.min_connections) || backoff_.waiting(now) ||
+           (!resting() && open() < rules().pool.min_connections) || backoff_.waiting(now) || warming_.waiting(now) ||
            health_.slow_start(now, rules().slow_start) < 1;
 }
 

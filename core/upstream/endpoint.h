@@ -124,6 +124,8 @@ private:
     UpstreamConnection::Limits limits() const;
     void connect(const PeerAddress* client);
     void cannot_connect();
+    void note_idle_close(const UpstreamConnection& connection, std::int64_t idle_ms);
+    std::string reason_of(const Error& error) const;
     void put(UpstreamConnection& connection, Place place);
     Place place_of(const UpstreamConnection& connection) const;
     List& list(Place place) { return lists_[static_cast<std::size_t>(place)]; }
@@ -156,6 +158,7 @@ private:
     Sizing sizing_;
     KeepAliveEstimate keep_alive_;
     Backoff backoff_;
+    Backoff warming_;  // of connections that nobody has asked for
     EndpointStats stats_;
     std::unique_ptr<HealthCheck> check_;
     bool draining_ = false, retired_ = false;

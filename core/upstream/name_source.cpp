@@ -1,5 +1,7 @@
 #include "core/upstream/name_source.h"
 
+#include <netdb.h>
+
 #include <algorithm>
 
 #include "core/base/log.h"
@@ -29,7 +31,8 @@ void NameSource::set_endpoint(const config::EndpointConfig& endpoint, config::Mi
 void NameSource::on_resolved(Result<std::vector<Address>> addresses) {
     loop_.timers().arm(*this, loop_.now_ms() + (addresses ? refresh_.count() : std::min(kRetry, refresh_.count())));
     if (!addresses) {
-        log::write(log::Level::warning, "cannot resolve " + endpoint_.host + ": " + describe(addresses.error()));
+        log::write(log::Level::warning,
+                   "cannot resolve " + endpoint_.host + ": " + gai_strerror(addresses.error().native));
         return;
     }
     if (endpoint_.kind == config::EndpointConfig::Kind::name) {

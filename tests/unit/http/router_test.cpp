@@ -12,6 +12,7 @@ namespace {
 // Takes the head of an answer and nothing else; its body is the route's name.
 class NameStream final : public Stream {
 public:
+    void send_interim(const ResponseHead&) override {}
     void send_head(const ResponseHead& head, End) override { status = head.status; }
     Egress send_body(Bytes bytes, End) override {
         body += bytes;

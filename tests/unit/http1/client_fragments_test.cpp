@@ -6,6 +6,7 @@
 
 using namespace sluice;
 using namespace sluice::test;
+using namespace sluice::test::h1;
 
 namespace {
 

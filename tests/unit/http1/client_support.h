@@ -9,7 +9,7 @@
 #include "tests/support/fake_client_host.h"
 #include "tests/support/fragments.h"
 
-namespace sluice::test {
+namespace sluice::test::h1 {
 
 struct Asker {
     Asker() = default;
@@ -41,4 +41,4 @@ struct Asker {
 inline const std::string kAsked = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 inline const std::string kHello = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
-}  // namespace sluice::test
+}  // namespace sluice::test::h1
