@@ -172,7 +172,8 @@ CheckedText check_header_value(std::string_view text) {
     std::string without_tabs = value;
     std::erase(without_tabs, '\t');
     if (!has_control(without_tabs)) return value;
-    return expected("a header value without line breaks and control characters", text);
+    // It may be a secret, so it is not quoted.
+    return tl::unexpected(std::string("expected a header value without line breaks and control characters"));
 }
 
 CheckedText check_redirect_status(std::string_view text) {

@@ -113,7 +113,7 @@ private:
         const Value old = row.member.get(from);
         const Value now = row.member.get(to);
         if (old == now) return;
-        add(join_path(path, row.key), row.format_cut(old), row.format_cut(now), *reload_class);
+        add(join_path(path, row.key), row.format_cut(old), row.format_changed(old, now), *reload_class);
     }
 
     void compare_child(const SectionInfo& info, ConstTarget from, ConstTarget to, const std::string& parent) {

@@ -55,6 +55,11 @@ bool in_range(const Setting& row, const Value& value) {
     return !number || row.range.max == 0 || (*number >= row.range.min && *number <= row.range.max);
 }
 
+// `authorization:secret`, which is all name to YAML: the value is in there, and is not to be shown.
+bool runs_together(const Node& name, const Node& value) {
+    return value.kind == Node::Kind::null && !is_token(name.text);
+}
+
 bool is_list(Type type) { return type == Type::text_list || type == Type::endpoint_list || type == Type::choice_list; }
 
 bool is_empty_list(const Node& node) {
@@ -272,8 +277,10 @@ std::optional<Value> Reader::read_headers(const Spot& spot, const Setting& row) 
     const std::size_t count = spot.node.children.size() / 2;
     for (std::size_t i = 0; i < count; ++i) {
         const Spot name = child(spot, 2 * i, spot.path);
-        const std::string path = join_path(spot.path, shown(name.node.text));
-        auto header = read_header({name.node, name.where, path}, value_of(spot, 2 * i, path), row);
+        const Spot value = value_of(spot, 2 * i, spot.path);
+        const bool unnamed = runs_together(name.node, value.node);
+        const std::string path = unnamed ? spot.path : join_path(spot.path, shown(name.node.text));
+        auto header = read_header({name.node, name.where, path}, {value.node, value.where, path}, row);
         if (!header) continue;
         if (!names.insert(to_lower(header->first)).second) {
             fail({name.node, name.where, path}, "duplicate header '" + shown(header->first) + "'");
@@ -286,6 +293,7 @@ std::optional<Value> Reader::read_headers(const Spot& spot, const Setting& row) 
 std::optional<std::pair<std::string, std::string>> Reader::read_header(const Spot& name, const Spot& value,
                                                                        const Setting& row) {
     if (name.node.kind != Node::Kind::scalar) return fail(name, expected_kind("a header name", name.node.kind));
+    if (runs_together(name.node, value.node)) return fail(name, "expected NAME: VALUE, with a blank behind the colon");
     const bool scalar = value.node.kind == Node::Kind::scalar || value.node.kind == Node::Kind::null;
     if (!scalar) return fail(value, expected_kind("a header value", value.node.kind));
     auto field = checked(name, row.check);

@@ -179,7 +179,8 @@ constexpr Setting kRouteRows[] = {
      .member = member<&RouteMatch::headers>(),
      .help = "Headers that the request has, with exactly these values. An empty value: with any value.",
      .check = check_match_header,
-     .presence = Presence::condition},
+     .presence = Presence::condition,
+     .secret = true},
     {.section = Section::respond,
      .key = "status",
      .type = Type::integer,
@@ -223,6 +224,18 @@ std::string join_names(std::span<const std::string_view> names) {
 }  // namespace
 
 std::string Setting::id() const { return id_prefix(section) + std::string(key); }
+
+std::string Setting::format(const Value& value) const {
+    return secret ? format_hidden(value, value) : format_value(type, names, value);
+}
+
+std::string Setting::format_cut(const Value& value) const {
+    return secret ? format(value) : format_short(type, names, value);
+}
+
+std::string Setting::format_changed(const Value& from, const Value& to) const {
+    return secret ? format_hidden(to, from) : format_cut(to);
+}
 
 std::string Setting::range_text() const {
     if (range.max == 0) return {};

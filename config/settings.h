@@ -67,6 +67,7 @@ struct Setting {
     std::string_view pattern;   // the same as a regular expression, for editors
     std::string_view example;   // of a required key
     Presence presence = Presence::optional;
+    bool secret = false;  // headers: their values are read and compared, but shown nowhere
 
     std::string id() const;
     std::optional<ReloadClass> reload_class(Protocol protocol) const {
@@ -75,8 +76,10 @@ struct Setting {
     bool applies_to(Protocol protocol) const { return reload_class(protocol).has_value(); }
     // The protocols that the key has a meaning for: "http2", "https, http2"
     std::string protocols_text() const;
-    std::string format(const Value& value) const { return format_value(type, names, value); }
-    std::string format_cut(const Value& value) const { return format_short(type, names, value); }
+    std::string format(const Value& value) const;
+    std::string format_cut(const Value& value) const;
+    // The new value in a list of changes: cut, and of a secret what is not as before is marked.
+    std::string format_changed(const Value& from, const Value& to) const;
     // "a duration such as 250ms, 5s, 1m, 1h or 1d, from 0s to 1d"
     std::string expected() const;
     // "from 0s to 1d", "" without a range

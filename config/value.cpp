@@ -69,10 +69,11 @@ std::string format_list(const StringList& list) {
     return "[" + out + "]";
 }
 
-std::string format_headers(const HeaderList& headers) {
+template <class Shown>
+std::string format_headers(const HeaderList& headers, const Shown& shown) {
     std::string out;
-    for (const auto& [name, value] : headers) {
-        out += (out.empty() ? "" : ", ") + yaml_scalar(name) + ": " + yaml_scalar(value);
+    for (const auto& header : headers) {
+        out += (out.empty() ? "" : ", ") + yaml_scalar(header.first) + ": " + shown(header);
     }
     return "{" + out + "}";
 }
@@ -109,7 +110,9 @@ constexpr Rule kRules[] = {
     {"a text or a list of texts", [](Names, const std::string& t) { return MaybeValue(Value(StringList{t})); },
      [](Names, const Value& v) { return format_list(std::get<StringList>(v)); }},
     {"a map of names and values", [](Names, const std::string&) { return MaybeValue(); },
-     [](Names, const Value& v) { return format_headers(std::get<HeaderList>(v)); }},
+     [](Names, const Value& v) {
+         return format_headers(std::get<HeaderList>(v), [](const auto& header) { return yaml_scalar(header.second); });
+     }},
     {"true or false", [](Names, const std::string& t) { return parse_boolean(t); },
      [](Names, const Value& v) { return std::string(std::get<bool>(v) ? "true" : "false"); }},
     {"a share from 0 to 1, such as 0.8", [](Names, const std::string& t) { return parse_ratio(t); },
@@ -167,6 +170,17 @@ std::string format_value(Type type, Names names, const Value& value) { return ru
 std::string format_short(Type type, Names names, const Value& value) {
     if (type == Type::text) return yaml_scalar(shorten(std::get<std::string>(value), kShort));
     return shorten(format_value(type, names, value), kShort);
+}
+
+// That one is empty has a meaning of its own, and is nothing to hide.
+std::string format_hidden(const Value& headers, const Value& before) {
+    const HeaderList& old = std::get<HeaderList>(before);
+    return format_headers(std::get<HeaderList>(headers), [&](const auto& header) -> std::string {
+        const auto same = std::ranges::find_if(old, [&](const auto& o) { return iequals(o.first, header.first); });
+        const bool changed = same != old.end() && same->second != header.second;
+        if (header.second.empty()) return yaml_scalar("") + (changed ? " (changed)" : "");
+        return changed ? "(hidden, changed)" : "(hidden)";
+    });
 }
 
 std::string yaml_scalar(std::string_view text) {

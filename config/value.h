@@ -156,6 +156,9 @@ std::string format_value(Type type, Names names, const Value& value);
 // The same with long texts cut, for logs and tables.
 std::string format_short(Type type, Names names, const Value& value);
 
+// Of headers, with `(hidden)` in place of each value, or `(hidden, changed)` of one that is not as in `before`.
+std::string format_hidden(const Value& headers, const Value& before);
+
 // A text as a YAML scalar: plain where that is safe, else in double quotes.
 std::string yaml_scalar(std::string_view text);
 

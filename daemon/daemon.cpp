@@ -68,7 +68,9 @@ Daemon::Daemon(Options options)
              }),
       started_ms_(worker_.loop.now_ms()) {}
 
-Daemon::~Daemon() {
+Daemon::~Daemon() { take_down(); }
+
+void Daemon::take_down() {
     admin_local_.reset();
     admin_tcp_.reset();
     worker_.listeners.clear();
@@ -165,7 +167,7 @@ void Daemon::on_reload_ended(const admin::ReloadOutcome& outcome) {
     if (state_ != State::running) return leave_if_empty();
     service_.reloaded(outcome.ok ? serving_text()
                                  : "reload refused, serving revision " + std::to_string(outcome.revision));
-    if (outcome.ok) follow_files();
+    follow_files();
 }
 
 // What has changed since it was read asks for another reload.

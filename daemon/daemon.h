@@ -25,6 +25,9 @@ public:
 
     // Until it has ended; the exit code.
     int run();
+    // Afterwards nothing is left but what the destructor waits for, if it does: names that are looked up.
+    void take_down();
+    bool waits_for_names() const { return worker_.loop.has_calls(); }
 
 private:
     enum class State { running, announced, draining, leaving };

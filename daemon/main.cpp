@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include <cstdio>
 #include <string>
 
@@ -11,6 +13,17 @@ namespace {
 
 int print(const std::string& text) { return std::fputs(text.c_str(), stdout) < 0 || std::fflush(stdout) != 0 ? 1 : 0; }
 
+int run_daemon(const sluice::Options& options) {
+    sluice::Daemon daemon(options);
+    const int code = daemon.run();
+    daemon.take_down();
+    sluice::log::stop();
+    // getaddrinfo() cannot be ended early, and a name server that does not answer takes it half a minute; libuv waits for
+    // it, in the loop's end and again in that of its threads. Everything of ours is in order, so nobody has to wait.
+    if (daemon.waits_for_names()) _exit(code);
+    return code;
+}
+
 int run(const sluice::Options& options) {
     using Action = sluice::Options::Action;
     switch (options.action) {
@@ -20,7 +33,7 @@ int run(const sluice::Options& options) {
         case Action::print_reference: return print(sluice::config::reference_man());
         case Action::run: break;
     }
-    return sluice::Daemon(options).run();
+    return run_daemon(options);
 }
 
 }  // namespace

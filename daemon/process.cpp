@@ -9,6 +9,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 
 #include "core/net/socket_source.h"
@@ -16,6 +17,8 @@
 namespace sluice {
 
 namespace {
+
+constexpr const char* kThreads = "16";
 
 // A socket that got descriptor 2 would receive the log.
 void fill_standard_descriptors() {
@@ -35,6 +38,7 @@ void prepare_process() {
     fill_standard_descriptors();
     std::signal(SIGPIPE, SIG_IGN);
     umask(0027);
+    setenv("UV_THREADPOOL_SIZE", kThreads, 0);  // read when the first work comes
     rlimit limit = files_limit();
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);

@@ -10,7 +10,8 @@
 namespace sluice {
 
 // Descriptors 0 to 2 are open, SIGPIPE is ignored, files are made without rights for others, and the limit of open
-// files is raised to the hard one.
+// files is raised to the hard one. libuv gets more threads than its four, of which names may take half: a few name
+// servers that do not answer must not hold up those that do. (Who sets UV_THREADPOOL_SIZE has the last word.)
 void prepare_process();
 std::uint64_t open_files_limit();
 

@@ -76,9 +76,9 @@ Ref<ListenerContext> make_context(const config::ListenerConfig& wanted, const co
     return Ref<ListenerContext>(context);
 }
 
-config::Checked<ReloadPlan> ReloadPlan::prepare(RunningState running, config::Loaded to, const std::string& file,
-                                                const Modules& modules, Worker& worker,
-                                                const config::SettingsTable& table) {
+tl::expected<ReloadPlan, Refusal> ReloadPlan::prepare(RunningState running, config::Loaded to, const std::string& file,
+                                                      const Modules& modules, Worker& worker,
+                                                      const config::SettingsTable& table) {
     ReloadPlan plan;
     plan.table_ = &table;
     const auto patience = running.config ? ConfiguredTls::Patience::half_replaced : ConfiguredTls::Patience::none;
@@ -99,7 +99,7 @@ config::Checked<ReloadPlan> ReloadPlan::prepare(RunningState running, config::Lo
     std::ranges::move(system_problems(to.config, file), std::back_inserter(work.problems));
     if (!work.problems.empty()) {
         for (const std::string& path : plan.new_files_) ::unlink(path.c_str());
-        return tl::unexpected(std::move(work.problems));
+        return tl::unexpected(Refusal{std::move(work.problems), std::move(work.tls.files)});
     }
     plan.warnings_ = std::move(to.warnings);
     std::ranges::move(work.tls.warnings, std::back_inserter(plan.warnings_));

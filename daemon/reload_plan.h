@@ -41,13 +41,19 @@ struct AdminSockets {
     Fd local, tcp;
 };
 
+// Why a reload cannot be done, and the files that it has looked at: one of them may be what is missing.
+struct Refusal {
+    config::Diagnostics problems;
+    std::map<std::string, FileState> files{};
+};
+
 class ReloadPlan {
 public:
-    // Errors carry the position of the key that asked for what could not be done. Of the worker it uses nothing but
+    // Problems carry the position of the key that asked for what could not be done. Of the worker it uses nothing but
     // the socket source.
-    static config::Checked<ReloadPlan> prepare(RunningState running, config::Loaded to, const std::string& file,
-                                               const Modules& modules, Worker& worker,
-                                               const config::SettingsTable& table);
+    static tl::expected<ReloadPlan, Refusal> prepare(RunningState running, config::Loaded to, const std::string& file,
+                                                     const Modules& modules, Worker& worker,
+                                                     const config::SettingsTable& table);
 
     // Listeners that are no longer wanted move to worker.retiring and drain; `owner` is told when they are empty.
     void commit(Worker& worker, Clusters& clusters, Listener::Owner& owner) noexcept;

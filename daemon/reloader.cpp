@@ -41,7 +41,7 @@ struct Reloader::Job {
     RunningState running;
     ClusterMap clusters;  // held here too, so that none of them dies in the other thread
     std::vector<Done> done;
-    config::Checked<ReloadPlan> plan = tl::unexpected(config::Diagnostics{});
+    tl::expected<ReloadPlan, Refusal> plan = tl::unexpected(Refusal{});
 };
 
 Reloader::Reloader(Worker& worker, Clusters& clusters, const Modules& modules, std::string file,
@@ -55,16 +55,16 @@ Reloader::Reloader(Worker& worker, Clusters& clusters, const Modules& modules, s
       table_(table) {}
 
 // On any thread: what it uses of this object never changes, and the socket source is used by one reload at a time.
-config::Checked<ReloadPlan> Reloader::prepare(RunningState running) const {
+tl::expected<ReloadPlan, Refusal> Reloader::prepare(RunningState running) const {
     auto loaded = load_stable(file_, table_);
-    if (!loaded) return tl::unexpected(std::move(loaded.error()));
+    if (!loaded) return tl::unexpected(Refusal{std::move(loaded.error())});
     if (!admin_socket_.empty()) loaded->config.admin.socket = admin_socket_;
     return ReloadPlan::prepare(std::move(running), std::move(*loaded), file_, modules_, worker_, table_);
 }
 
 config::Checked<void> Reloader::start() {
     auto plan = prepare(RunningState{});
-    if (!plan) return tl::unexpected(std::move(plan.error()));
+    if (!plan) return tl::unexpected(std::move(plan.error().problems));
     commit(*plan);
     return {};
 }
@@ -92,8 +92,9 @@ void Reloader::run() {
 
 void Reloader::finish(Job& job) {
     --jobs_;
-    if (closed_) job.plan = tl::unexpected(config::Diagnostics{{file_, {}, "", "the daemon is stopping"}});
+    if (closed_) job.plan = tl::unexpected(Refusal{{{file_, {}, "", "the daemon is stopping"}}});
     admin::ReloadOutcome outcome = outcome_of(job.plan);
+    refused_files_ = job.plan ? std::map<std::string, FileState>() : std::move(job.plan.error().files);
     if (job.plan) commit(*job.plan);
     outcome.revision = revision_;
     // Who saves the file and then asks for a reload is still shown what the save has changed.
@@ -117,10 +118,16 @@ void Reloader::commit(ReloadPlan& plan) {
     target_.apply(*config_, plan.take_admin_sockets());
 }
 
-admin::ReloadOutcome Reloader::outcome_of(const config::Checked<ReloadPlan>& plan) const {
+std::map<std::string, FileState> Reloader::files() const {
+    auto all = files_;
+    all.insert(refused_files_.begin(), refused_files_.end());
+    return all;
+}
+
+admin::ReloadOutcome Reloader::outcome_of(const tl::expected<ReloadPlan, Refusal>& plan) const {
     admin::ReloadOutcome outcome{.unix_ms = unix_ms(), .ok = plan.has_value(), .revision = revision_};
     if (!plan) {
-        outcome.errors = texts_of(plan.error());
+        outcome.errors = texts_of(plan.error().problems);
     } else {
         outcome.warnings = texts_of(plan->warnings());
         outcome.changes = plan->changes();

@@ -54,18 +54,19 @@ public:
     // The last one that failed or changed something; null before the first.
     const admin::ReloadOutcome* last() const { return last_.get(); }
     const std::vector<std::string>& warnings() const { return warnings_; }
-    // Besides the configuration: what it names and was made from, with the content that is in force.
-    const std::map<std::string, FileState>& files() const { return files_; }
+    // Besides the configuration: what it names and was made from, with the content that is in force; and what a file
+    // that was refused names, with the content that it was refused for.
+    std::map<std::string, FileState> files() const;
     const config::SettingsTable& table() const { return table_; }
     const Modules& modules() const { return modules_; }
 
 private:
     struct Job;
     void run();
-    config::Checked<ReloadPlan> prepare(RunningState running) const;
+    tl::expected<ReloadPlan, Refusal> prepare(RunningState running) const;
     void finish(Job& job);
     void commit(ReloadPlan& plan);
-    admin::ReloadOutcome outcome_of(const config::Checked<ReloadPlan>& plan) const;
+    admin::ReloadOutcome outcome_of(const tl::expected<ReloadPlan, Refusal>& plan) const;
 
     Worker& worker_;
     Clusters& clusters_;
@@ -77,7 +78,7 @@ private:
     std::uint64_t revision_ = 0;
     std::unique_ptr<admin::ReloadOutcome> last_;
     std::vector<std::string> warnings_;
-    std::map<std::string, FileState> files_;
+    std::map<std::string, FileState> files_, refused_files_;
     std::vector<Done> waiting_;
     int jobs_ = 0;  // in the background
     bool running_ = false, closed_ = false;

@@ -55,6 +55,8 @@ class Handler : public StreamSink {
 public:
     // Both live as long as the handler.
     virtual void on_request(const RequestHead& head, Stream& stream) = 0;
+    // An HTTP/1 client that closes its side is gone, as nearly all are: the work for it would be in vain.
+    virtual bool gives_up_on_half_close() const { return false; }
 };
 
 }  // namespace sluice

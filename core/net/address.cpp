@@ -10,6 +10,8 @@ namespace sluice {
 
 namespace {
 
+constexpr std::uint8_t kMappedPrefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+
 std::string with_port(const std::string& host, int family, std::uint16_t port) {
     return (family == AF_INET6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
 }
@@ -96,6 +98,16 @@ PeerAddress PeerAddress::of_unix_socket(int fd) {
     std::memcpy(peer.ip.data(), &credentials.uid, sizeof credentials.uid);
     std::memcpy(peer.ip.data() + sizeof credentials.uid, &credentials.pid, sizeof credentials.pid);
     return peer;
+}
+
+PeerAddress PeerAddress::unmapped() const {
+    const auto digits = ip.begin() + sizeof kMappedPrefix;
+    if (family != AF_INET6 || !std::equal(ip.begin(), digits, kMappedPrefix)) return *this;
+    PeerAddress v4;
+    v4.family = AF_INET;
+    v4.port = port;
+    std::copy(digits, ip.end(), v4.ip.begin());
+    return v4;
 }
 
 std::string PeerAddress::host() const {

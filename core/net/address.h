@@ -47,6 +47,7 @@ struct PeerAddress {
 
     static PeerAddress from(const sockaddr& address);
     static PeerAddress of_unix_socket(int fd);  // the ip holds the peer's user and process id
+    PeerAddress unmapped() const;               // IPv4, if it is an IPv4-mapped IPv6 address (RFC 4291, 2.5.5.2)
     std::string host() const;                   // "unix" for unix sockets
     std::string text() const;                   // 127.0.0.1:1234, [::1]:1234, unix:uid=1000,pid=17
     // What limits count as one client: an IPv4 address, an IPv6 /64, a user of this machine.

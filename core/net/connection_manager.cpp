@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/base/log.h"
 #include "core/net/proxy_transport.h"
 #include "core/net/socket_transport.h"
 #include "core/net/tls_transport.h"
@@ -49,10 +50,7 @@ void ConnectionManager::add(int fd, const PeerAddress& peer) {
 }
 
 void ConnectionManager::add(std::unique_ptr<Transport> transport, const PeerAddress& peer) {
-    if (!may_come(peer)) {
-        ++stats_.rejected[Reason::handshake_failed];
-        return;
-    }
+    if (!may_come(peer)) return turn_away(peer);
     if (behind_proxy()) transport = make_proxy_transport(worker_.loop, context()->proxy_protocol, std::move(transport));
     Ticket slot;
     const Reason reason = admit(peer, slot);
@@ -75,6 +73,16 @@ bool ConnectionManager::behind_proxy() const { return context()->proxy_protocol 
 // Where proxies tell whose connections they bring, nobody else can be told from them.
 bool ConnectionManager::may_come(const PeerAddress& peer) const {
     return !behind_proxy() || context()->trusted_proxies.contains(peer);
+}
+
+// Most often the proxy itself, which somebody forgot to name.
+void ConnectionManager::turn_away(const PeerAddress& stranger) {
+    ++stats_.rejected[Reason::handshake_failed];
+    const std::int64_t now = worker_.loop.now_ms();
+    if (now < next_warning_ms_) return;
+    next_warning_ms_ = now + kWarningInterval;
+    log::write(log::Level::warning, "refused a connection for the PROXY protocol: its peer is not in trusted_proxies",
+               {{"LISTENER", context()->name}, {"PEER", stranger.text()}});
 }
 
 Reason ConnectionManager::admit(const PeerAddress& peer, Ticket& slot) {

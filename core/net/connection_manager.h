@@ -81,6 +81,7 @@ public:
 private:
     friend class Connection;
     static constexpr std::size_t kRefusalLane = 64;
+    static constexpr std::int64_t kWarningInterval = 60'000;  // ms, about strangers
     using List = IntrusiveList<Connection, ConnectionTag>;
 
     Reason admit(const PeerAddress& peer, Ticket& slot);
@@ -91,6 +92,7 @@ private:
     void place(Connection& connection);   // by its phase
     bool behind_proxy() const;
     bool may_come(const PeerAddress& peer) const;
+    void turn_away(const PeerAddress& stranger);
     bool move_client(const PeerAddress& proxy, const PeerAddress& client);
     void forget_client(const PeerAddress& peer);
     void count_clients();
@@ -109,6 +111,7 @@ private:
     List busy_, idle_;  // idle: the one that has been longest stands first
     std::unordered_map<PeerAddress, std::uint32_t, PeerHostHash, PeerHostEqual> clients_;  // only while limited
     std::size_t refusing_ = 0;
+    std::int64_t next_warning_ms_ = 0;
     PoolStats stats_;
     Health health_ = Health::healthy;
     bool listening_ = false;

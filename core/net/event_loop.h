@@ -57,6 +57,11 @@ public:
     void bury();       // deletes what was closed now: for destructors of what those objects refer to
     void post(Fn fn);  // from any thread; runs in the loop, in order
 
+    // A call in another thread that nobody can end early, such as for a name: the destructor waits for it.
+    void call_began() { ++calls_; }
+    void call_ended() { --calls_; }
+    bool has_calls() const { return calls_ > 0; }
+
     // Where incoming bytes are read to: valid until the callback that handed them out returns.
     std::span<char> read_buffer() { return read_buffer_; }
     // How long turns took, sleep excluded, in microseconds.
@@ -83,6 +88,7 @@ private:
     std::int64_t wakeup_at_ = Timer::kNever;
     std::uint64_t turn_began_ns_ = 0, idle_ns_ = 0;
     std::uint32_t turn_ = 0;
+    std::uint32_t calls_ = 0;
     metrics::Histogram turn_times_;
 };
 

@@ -11,22 +11,9 @@ namespace sluice {
 
 namespace {
 
-constexpr std::uint8_t kMappedPrefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};  // RFC 4291, 2.5.5.2
-constexpr unsigned kMappedBits = 96;
+constexpr unsigned kMappedBits = 96;  // RFC 4291, 2.5.5.2
 
 unsigned size_of(const PeerAddress& address) { return address.family == AF_INET ? 32 : 128; }
-
-bool is_mapped(const PeerAddress& address) {
-    return address.family == AF_INET6 && std::memcmp(address.ip.data(), kMappedPrefix, sizeof kMappedPrefix) == 0;
-}
-
-PeerAddress unmapped(const PeerAddress& address) {
-    if (!is_mapped(address)) return address;
-    PeerAddress v4;
-    v4.family = AF_INET;
-    std::copy(address.ip.begin() + sizeof kMappedPrefix, address.ip.end(), v4.ip.begin());
-    return v4;
-}
 
 std::optional<PeerAddress> parse_address(const std::string& text) {
     PeerAddress address;
@@ -69,15 +56,16 @@ bool Networks::add(const std::string& text) {
     const unsigned most = size_of(*base);
     auto bits = slash == std::string::npos ? most : parse_bits(std::string_view(text).substr(slash + 1), most);
     if (!bits) return false;
-    const bool is_v4 = is_mapped(*base) && *bits >= kMappedBits;
-    if (is_v4) *bits -= kMappedBits;
-    networks_.push_back({is_v4 ? unmapped(*base) : *base, *bits});
+    const PeerAddress v4 = base->unmapped();
+    const bool is_mapped = v4.family != base->family && *bits >= kMappedBits;
+    if (is_mapped) *bits -= kMappedBits;
+    networks_.push_back({is_mapped ? v4 : *base, *bits});
     return true;
 }
 
 bool Networks::contains(const PeerAddress& peer) const {
     if (peer.family != AF_INET && peer.family != AF_INET6) return unix_ && peer.family == AF_UNIX;
-    const PeerAddress address = unmapped(peer);
+    const PeerAddress address = peer.unmapped();
     return std::any_of(networks_.begin(), networks_.end(), [&](const Network& network) {
         return network.base.family == address.family && same_start(network.base, address, network.bits);
     });

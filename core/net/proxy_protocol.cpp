@@ -106,7 +106,7 @@ Head parse1(Bytes bytes) {
     if (line == "UNKNOWN" || line.starts_with("UNKNOWN ")) return ProxyHead{size, std::nullopt};
     auto client = client_of_line(line);
     if (!client) return fail(Errc::protocol);
-    return ProxyHead{size, client};
+    return ProxyHead{size, client->unmapped()};
 }
 
 // --- version 2 ---
@@ -148,7 +148,7 @@ PeerAddress client_of_block(Bytes block, int family, std::size_t size) {
     client.family = static_cast<std::uint16_t>(family);
     std::copy_n(block.begin(), size, client.ip.begin());
     client.port = static_cast<std::uint16_t>(number16(block.substr(2 * size)));
-    return client;
+    return client.unmapped();
 }
 
 // After the addresses come TLVs, which do not matter to us.

@@ -18,7 +18,7 @@ std::string proxy_head(config::ProxyProtocol version, const PeerAddress* client,
 
 struct ProxyHead {
     std::size_t size;                   // bytes that it took
-    std::optional<PeerAddress> client;  // none: LOCAL or UNKNOWN, the connection's own address counts
+    std::optional<PeerAddress> client;  // unmapped; none: LOCAL or UNKNOWN, the connection's own address counts
 };
 // nullopt: not complete yet (it has at most 107 bytes in version 1, 16 + 65535 in version 2, of which we take 4096).
 // Errc::protocol: something else, or another version.

@@ -8,6 +8,7 @@
 namespace sluice {
 
 struct Lookup::Request {
+    EventLoop& loop;
     uv_getaddrinfo_t request;
     Lookup* lookup;  // null once nobody wants to know
 };
@@ -31,9 +32,10 @@ int native_of(int status) {
 Result<std::vector<Address>> addresses_of(int status, const addrinfo* first) {
     if (status != 0) return fail(Errc::address, native_of(status));
     std::vector<Address> found;
-    for (; first; first = first->ai_next) found.push_back(Address::from(*first->ai_addr, first->ai_addrlen));
-    std::sort(found.begin(), found.end());
-    found.erase(std::unique(found.begin(), found.end()), found.end());
+    for (; first; first = first->ai_next) {
+        const Address address = Address::from(*first->ai_addr, first->ai_addrlen);
+        if (std::find(found.begin(), found.end(), address) == found.end()) found.push_back(address);
+    }
     if (found.empty()) return fail(Errc::address, EAI_NONAME);
     return found;
 }
@@ -52,16 +54,17 @@ void Lookup::start(const std::string& host, std::uint16_t port, Events& events) 
     addrinfo hints{};
     hints.ai_socktype = SOCK_STREAM;
     hints.ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG;  // no addresses of a family that this machine does not have
-    request_ = new Request{{}, this};
+    request_ = new Request{loop_, {}, this};
     request_->request.data = request_;
     events_ = &events;
     const auto done = [](uv_getaddrinfo_t* request, int status, addrinfo* list) {
         const std::unique_ptr<Request> finished(static_cast<Request*>(request->data));
+        finished->loop.call_ended();
         if (finished->lookup) finished->lookup->finish(addresses_of(status, list));
         uv_freeaddrinfo(list);
     };
     failed_ = uv_getaddrinfo(loop_.raw(), &request_->request, done, host.c_str(), std::to_string(port).c_str(), &hints);
-    if (failed_ == 0) return;
+    if (failed_ == 0) return loop_.call_began();
     delete std::exchange(request_, nullptr);
     loop_.schedule(*this);
 }

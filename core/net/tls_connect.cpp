@@ -27,6 +27,7 @@ void TlsTransport::on_ready() {
 void TlsTransport::greet() {
     if (handshake_->begun()) return;
     handshake_->saw({});
+    stats_.last_failure.clear();
     if (engine_.has_turn()) proceed();
     else wait_for_turn();
 }

@@ -31,7 +31,7 @@ struct TlsStats {
     std::uint64_t full = 0, resumed = 0;  // handshakes that succeeded
     std::array<std::uint64_t, kTlsFailures> failed{};
     metrics::Histogram latency_us;  // from the first byte to the end of those that succeeded
-    std::string last_failure;       // where we are the client: why the latest failed; "" = none did
+    std::string last_failure;       // where we are the client: why the latest failed; "" = it did not, or goes on
 };
 
 // Of one connection, when its handshake is done.

@@ -146,7 +146,7 @@ TlsTransport::Decrypted TlsTransport::decrypt(std::span<char> room) {
 TlsTransport::Verdict TlsTransport::judge_read(int result) {
     switch (SSL_get_error(ssl_.get(), result)) {
         case SSL_ERROR_WANT_READ: return Verdict::more;  // all input was used
-        case SSL_ERROR_ZERO_RETURN: return Verdict::end;
+        case SSL_ERROR_ZERO_RETURN: heard_goodbye_ = true; return Verdict::end;
         default: return judge_failure();
     }
 }
@@ -199,6 +199,7 @@ void TlsTransport::on_end() {
 
 void TlsTransport::on_error(Error error) {
     if (state_ == State::closed || state_ == State::broken) return;
+    if (handshake_ && handshake_->begun() && is_client()) stats_.last_failure = describe(error);
     if (handshake_) handshake_->left();
     fail(error);
 }

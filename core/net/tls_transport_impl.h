@@ -32,6 +32,7 @@ public:
     void shutdown() override;
     void say_goodbye() override;
     void close() override;
+    bool ended_cleanly() const override { return heard_goodbye_; }
     Bytes read_now(std::span<char> buffer) override;
     bool looks_alive() const override;
     bool heard() const override { return !handshake_ || handshake_->begun(); }
@@ -118,6 +119,7 @@ private:
     bool above_low_ = false;  // pending bytes were above kLowWater: on_writable is owed
     bool shutdown_ = false;   // ordered
     bool said_goodbye_ = false;
+    bool heard_goodbye_ = false;  // the peer's close_notify
 };
 
 }  // namespace sluice

@@ -54,6 +54,8 @@ public:
     virtual void shutdown() = 0;
     // Tells the peer that the end to come is meant, where the stream has a word for it (TLS: close_notify).
     virtual void say_goodbye() {}
+    // After on_end: the peer meant it, as far as the stream has a word for that.
+    virtual bool ended_cleanly() const { return true; }
     // Ends the stream now, as the destructor does: for an owner that lives until the end of the turn. (A socket that is
     // closed while the caches still know it costs a tenth less than one closed later.) Nothing may be called after it.
     virtual void close() = 0;

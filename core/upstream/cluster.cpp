@@ -47,7 +47,10 @@ void Cluster::apply(ClusterSettings settings) {
 void Cluster::retire() {
     retired_ = true;
     names_.clear();
-    for (const auto& endpoint : endpoints_) endpoint->on_settings_changed();
+    for (const auto& endpoint : endpoints_) {
+        announce(EventType::endpoint_removed, endpoint->identity().address);
+        endpoint->on_settings_changed();
+    }
 }
 
 void Cluster::make_names() {
@@ -105,6 +108,16 @@ std::unique_ptr<Endpoint> Cluster::take_known(Endpoints& from, const std::string
     return endpoint;
 }
 
+std::unique_ptr<Endpoint> Cluster::make_endpoint(Endpoint::Identity identity, const Endpoints& before) {
+    announce(EventType::endpoint_added, identity.address);
+    auto endpoint = std::make_unique<Endpoint>(*this, worker_.next_id++, std::move(identity));
+    const std::string& address = endpoint->identity().address;
+    if (drained_.contains(address)) endpoint->begin_drained();
+    for (const auto& old : before)
+        if (old->identity().address == address) endpoint->inherit(*old);
+    return endpoint;
+}
+
 void Cluster::rebuild() {
     Endpoints before = std::exchange(endpoints_, {});
     for (Endpoint::Identity& identity : wanted()) {
@@ -114,8 +127,7 @@ void Cluster::rebuild() {
             endpoint->set_identity(std::move(identity));
             endpoint->revive();
         } else {
-            announce(EventType::endpoint_added, identity.address);
-            endpoint = std::make_unique<Endpoint>(*this, worker_.next_id++, std::move(identity));
+            endpoint = make_endpoint(std::move(identity), before);
         }
         endpoints_.push_back(std::move(endpoint));
     }
@@ -196,6 +208,8 @@ bool Cluster::drain_endpoint(std::string_view address, bool drains) {
     bool found = false;
     for (const auto& endpoint : endpoints_) {
         if (endpoint->identity().address != address && endpoint->identity().brought != address) continue;
+        if (drains) drained_.insert(endpoint->identity().address);
+        else drained_.erase(endpoint->identity().address);
         endpoint->set_draining(drains);
         found = true;
     }
@@ -212,7 +226,7 @@ Cluster::Grant Cluster::acquire(PendingRequest& request) {
     Endpoint* endpoint = choose(request);
     if (!endpoint) return without_endpoint(request);
     UpstreamConnection* connection = endpoint->take(request);
-    if (!connection && !endpoint->has_room() && endpoint->idle() == 0 && !hashes()) {
+    if (!connection && !endpoint->takes_more() && !hashes()) {
         if (Endpoint* other = elsewhere(request)) {
             endpoint = other;
             connection = endpoint->take(request);
@@ -228,10 +242,14 @@ Cluster::Grant Cluster::acquire(PendingRequest& request) {
 // Before the first lookup of a name has ended there is nobody yet.
 Cluster::Grant Cluster::without_endpoint(PendingRequest& request) {
     request.endpoint = nullptr;
-    const bool may_come = endpoints_.empty() && !names_.empty();
-    if (!may_come || waiting_ >= settings_.config.pool.max_pending) return {nullptr, Failure::no_endpoint};
+    if (!may_come() || waiting_ >= settings_.config.pool.max_pending) return {nullptr, Failure::no_endpoint};
     enqueue(request);
     return {};
+}
+
+bool Cluster::may_come() const {
+    return endpoints_.empty() &&
+           std::any_of(names_.begin(), names_.end(), [](const auto& name) { return !name->answered(); });
 }
 
 Endpoint* Cluster::choose(const PendingRequest& request) {
@@ -252,7 +270,7 @@ Endpoint* Cluster::elsewhere(const PendingRequest& request) {
     Endpoint* best = nullptr;
     for (const auto& endpoint : endpoints_) {
         if (balancer_.member(endpoint->index).share == 0 || endpoint->id() == request.avoid) continue;
-        if (endpoint->idle() == 0 && !endpoint->has_room()) continue;
+        if (!endpoint->takes_more()) continue;
         if (!best || endpoint->active() < best->active()) best = endpoint.get();
     }
     return best;
@@ -266,12 +284,16 @@ void Cluster::enqueue(PendingRequest& request) {
 }
 
 void Cluster::put_in_line(PendingRequest& request) {
+    line_up(request);
+    request.dialled = false;
+    if (request.endpoint) request.endpoint->prepare_for(request);
+}
+
+void Cluster::line_up(PendingRequest& request) {
     pending_.push_back(request);
     ++waiting_;
+    if (request.endpoint) ++request.endpoint->waiting;
     wake();
-    if (!request.endpoint) return;
-    ++request.endpoint->waiting;
-    request.endpoint->prepare_for(request);
 }
 
 void Cluster::dequeue(PendingRequest& request) {
@@ -284,8 +306,8 @@ void Cluster::cancel(PendingRequest& request) {
     if (request.linked()) dequeue(request);
 }
 
-bool Cluster::suits(const PendingRequest& request, const Endpoint& endpoint) const {
-    if (request.endpoint == &endpoint) return true;
+bool Cluster::suits(const PendingRequest& request, Endpoint& endpoint) const {
+    if (request.endpoint == &endpoint) return endpoint.may_serve(request);
     return !hashes() && request.avoid != endpoint.id() && settings_.config.proxy_protocol == config::ProxyProtocol::off;
 }
 
@@ -304,11 +326,12 @@ void Cluster::on_connection_free(Endpoint& endpoint) {
 }
 
 // One request for each connection that could not be made: the others have theirs still coming.
-void Cluster::on_connect_failed(Endpoint& endpoint, Failure failure) {
+void Cluster::on_connect_failed(Endpoint& endpoint, Failure failure, const std::optional<PeerAddress>& client) {
     update_shares();
     wake();
-    PendingRequest* request =
-        pending_.find_if([&](const PendingRequest& waiting) { return waiting.endpoint == &endpoint; });
+    PendingRequest* request = pending_.find_if([&](const PendingRequest& waiting) {
+        return waiting.endpoint == &endpoint && (!client || waiting.is_of(*client));
+    });
     if (!request) return;
     dequeue(*request);
     request->on_refused(failure);
@@ -323,7 +346,8 @@ void Cluster::move_waiting() {
         dequeue(request);
         const bool stays = request.endpoint && !request.endpoint->retired();
         if (!stays) request.endpoint = choose(request);
-        if (request.endpoint) put_in_line(request);
+        if (stays || (!request.endpoint && may_come())) line_up(request);
+        else if (request.endpoint) put_in_line(request);
         else request.on_refused(Failure::no_endpoint);
     }
 }

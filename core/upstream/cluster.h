@@ -5,6 +5,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -77,7 +79,8 @@ public:
 
     // From its endpoints.
     void on_connection_free(Endpoint& endpoint);
-    void on_connect_failed(Endpoint& endpoint, Failure failure);
+    // client: whose alone the connection would have been.
+    void on_connect_failed(Endpoint& endpoint, Failure failure, const std::optional<PeerAddress>& client = {});
     void connect_dedicated(Endpoint& endpoint);
     void on_endpoint_changed(Endpoint& endpoint);  // its health, or whether it drains
     void on_endpoint_empty(Endpoint& endpoint);    // it retires, and its last connection has ended
@@ -99,6 +102,7 @@ private:
     std::vector<Endpoint::Identity> wanted() const;
     void add_wanted(std::vector<Endpoint::Identity>& all, const config::EndpointConfig& from,
                     const Address& where) const;
+    std::unique_ptr<Endpoint> make_endpoint(Endpoint::Identity identity, const Endpoints& before);
     std::unique_ptr<Endpoint> take_known(Endpoints& from, const std::string& key);
     void configure_balancer();
     void update_shares();
@@ -106,10 +110,12 @@ private:
 
     Endpoint* choose(const PendingRequest& request);
     Endpoint* elsewhere(const PendingRequest& request);
-    bool suits(const PendingRequest& request, const Endpoint& endpoint) const;
+    bool suits(const PendingRequest& request, Endpoint& endpoint) const;
     Grant without_endpoint(PendingRequest& request);
     void enqueue(PendingRequest& request);
     void put_in_line(PendingRequest& request);
+    void line_up(PendingRequest& request);
+    bool may_come() const;
     void dequeue(PendingRequest& request);
     void move_waiting();
     void expire_pending(std::int64_t now_ms);
@@ -121,6 +127,7 @@ private:
     HashKey hash_key_;
     Balancer balancer_;
     Endpoints endpoints_, retiring_;
+    std::set<std::string> drained_;  // addresses, by hand: also of endpoints that come back
     std::vector<std::unique_ptr<NameSource>> names_;
     IntrusiveList<PendingRequest, PendingTag> pending_;
     std::size_t waiting_ = 0;

@@ -29,9 +29,16 @@ Endpoint::Endpoint(Cluster& cluster, std::uint64_t id, Identity identity)
       backoff_(id),
       warming_(id) {}
 
+void Endpoint::inherit(const Endpoint& before) {
+    health_ = before.health_;
+    last_state_ = before.last_state_;
+    backoff_ = before.backoff_;
+}
+
 Endpoint::~Endpoint() {
-    check_.reset();
     retired_ = true;
+    check_.reset();
+    close_idle(idle());
     for (List& all : lists_)
         while (!all.empty()) all.front().close(Failure::none);
 }
@@ -63,8 +70,18 @@ void Endpoint::on_settings_changed() {
         check_ = std::make_unique<HealthCheck>(*this, cluster_.worker());
     }
     if (!in_service()) close_idle(idle());
-    if (open() > limit_.slots()) close_idle(open() - static_cast<std::uint32_t>(limit_.slots()));
+    shed();
     look();
+}
+
+// max_connections may be smaller now: who is in use ends with the last request.
+void Endpoint::shed() {
+    const std::uint64_t pooled = demand().open;
+    std::uint64_t more = pooled - std::min(pooled, limit_.slots());
+    closing_surplus_ = true;
+    for (const Place place : {Place::idle, Place::roomy, Place::full})
+        for (; more > 0 && !list(place).empty(); --more) list(place).front().retire();
+    closing_surplus_ = false;
 }
 
 void Endpoint::retire() {
@@ -111,7 +128,10 @@ std::unique_ptr<UpstreamConnection> Endpoint::make_connection(UpstreamConnection
 }
 
 std::unique_ptr<UpstreamConnection> Endpoint::make_probe(UpstreamConnection::Owner& owner, std::int64_t timeout_ms) {
+    // Whoever is idle makes room, and nobody of the pool may take the place.
+    reserved_ = 1;
     if (!has_room()) close_idle(1);
+    reserved_ = 0;
     UpstreamConnection::Limits wanted = limits();
     wanted.connect_timeout_ms = timeout_ms;
     return make_connection(owner, nullptr, wanted);
@@ -151,12 +171,16 @@ Endpoint::Place Endpoint::place_of(const UpstreamConnection& connection) const {
 }
 
 void Endpoint::on_connection_ready(UpstreamConnection& connection) {
-    stats_.connect_us.record(EventLoop::now_us() - connection.created_us());
+    const std::uint64_t took_us = EventLoop::now_us() - connection.created_us();
+    stats_.connect_us.record(took_us);
+    cluster_.stats().connect_us.record(took_us);
     backoff_.succeeded();
     slots_each_ = std::max(1u, connection.slots());
     put(connection, Place::idle);
     cluster_.on_connection_free(*this);
-    if (!in_service() || dedicated()) close_idle(idle());
+    if (in_service() && !dedicated()) return;
+    close_idle(idle());
+    look();
 }
 
 void Endpoint::on_slots_changed(UpstreamConnection& connection, std::int32_t exchanges) {
@@ -164,15 +188,18 @@ void Endpoint::on_slots_changed(UpstreamConnection& connection, std::int32_t exc
     if (!retired_) cluster_.add_active(index, exchanges);
     if (connection.place == 0 || connection.state() == UpstreamConnection::State::ended) return;
     put(connection, place_of(connection));
-    if (exchanges > 0 || connection.slots() == 0) return;
+    if (exchanges > 0 || connection.state() == UpstreamConnection::State::retired) return look();
+    if (connection.slots() == 0) return;
     if (!in_service() && connection.idle()) return connection.retire();
     cluster_.on_connection_free(*this);
 }
 
-std::int64_t Endpoint::idle_time(const UpstreamConnection&) {
-    const std::int64_t most = rules().pool.idle_timeout.count();
-    const bool spare = open() > rules().pool.min_connections;
-    return keep_alive_.retire_after_ms(most > 0 && spare ? most : Timer::kNever);
+// What a peer says of its timeout counts from an answer on; one that nobody has used yet it keeps in its own way.
+std::int64_t Endpoint::idle_time(const UpstreamConnection& connection) {
+    const std::int64_t wanted = rules().pool.idle_timeout.count();
+    const bool spare = demand().open > rules().pool.min_connections;
+    const std::int64_t most = wanted > 0 && spare ? wanted : Timer::kNever;
+    return connection.requests() > 0 ? keep_alive_.retire_after_ms(most) : most;
 }
 
 void Endpoint::on_connection_ended(UpstreamConnection& connection, const UpstreamConnection::End& end) {
@@ -180,31 +207,36 @@ void Endpoint::on_connection_ended(UpstreamConnection& connection, const Upstrea
     put(connection, Place::none);
     cluster_.worker().loop.defer_delete(std::unique_ptr<Deferred>(&connection));
     if (end.was_idle) note_idle_close(connection, end.idle_ms);
+    if (!was_connecting) note_useless(connection);
     if (was_connecting && end.failure != Failure::none) {
         ++stats_.connect_failures;
         backoff_.failed(now_ms());
         note(log::Level::info, "no connection: " + reason_of(end.error));
         if (end.failure == Failure::connect_error) keep_alive_.forget();
         failed(end.failure);
-        cluster_.on_connect_failed(*this, end.failure);
+        cluster_.on_connect_failed(*this, end.failure, connection.client());
     }
     if (retired_ && empty()) return cluster_.on_endpoint_empty(*this);
-    if (dedicated()) cluster_.connect_dedicated(*this);
     look();
 }
 
-// A peer that closes what nobody has used yet (as TLS 1.3 servers do that refuse our certificate) must not be dialled
-// again and again.
 void Endpoint::note_idle_close(const UpstreamConnection& connection, std::int64_t idle_ms) {
     ++stats_.closed_by_peer;
-    if (connection.requests() == 0) warming_.failed(now_ms());
-    keep_alive_.saw_close(idle_ms, now_ms());
+    if (connection.requests() > 0) keep_alive_.saw_close(idle_ms, now_ms());
+}
+
+// A peer whose connections end before anybody has used them (TLS 1.3 servers that refuse our certificate) must not be
+// dialled again and again.
+void Endpoint::note_useless(const UpstreamConnection& connection) {
+    const bool useless = connection.requests() == 0 && now_ms() - connection.created_ms() < kUseless;
+    if (!useless || closing_surplus_ || !in_service()) return;
+    warming_.failed(now_ms());
     cluster_.wake();
 }
 
 std::string Endpoint::reason_of(const Error& error) const {
     const bool handshake = cluster_.settings().tls && (error.code == Errc::protocol || error.code == Errc::closed);
-    return handshake ? "TLS: " + stats_.tls.last_failure : describe(error);
+    return handshake && !stats_.tls.last_failure.empty() ? "TLS: " + stats_.tls.last_failure : describe(error);
 }
 
 // --- requests ---
@@ -212,25 +244,33 @@ std::string Endpoint::reason_of(const Error& error) const {
 UpstreamConnection* Endpoint::take(const PendingRequest& request) {
     UpstreamConnection* connection = newest(request);
     if (!connection || (request.wants_fresh && !is_fresh(*connection))) return nullptr;
-    ++stats_.requests;
-    if (connection->requests() > 0) ++stats_.reused;
+    count_attempt(connection->requests() > 0);
     if (connection->idle()) keep_alive_.saw_use(now_ms() - connection->idle_since_ms());
     return connection;
 }
 
+void Endpoint::count_attempt(bool reused) {
+    ++stats_.requests;
+    ++cluster_.stats().attempts;
+    if (!reused) return;
+    ++stats_.reused;
+    ++cluster_.stats().reused;
+}
+
 UpstreamConnection* Endpoint::newest(const PendingRequest& request) {
-    if (dedicated()) return dedicated_to(request, Place::idle);
+    if (dedicated()) return dedicated_to(request);
     for (const Place place : {Place::roomy, Place::idle})
         if (!list(place).empty() && list(place).back().slots() > 0) return &list(place).back();
     return nullptr;
 }
 
-UpstreamConnection* Endpoint::dedicated_to(const PendingRequest& request, Place place) {
-    return list(place).find_if([&](const UpstreamConnection& connection) {
-        const auto& client = connection.client();
-        return client && request.client && client->ip == request.client->ip && client->port == request.client->port;
+UpstreamConnection* Endpoint::dedicated_to(const PendingRequest& request) {
+    return list(Place::idle).find_if([&](const UpstreamConnection& connection) {
+        return connection.client() && request.is_of(*connection.client());
     });
 }
+
+bool Endpoint::may_serve(const PendingRequest& request) { return !dedicated() || dedicated_to(request); }
 
 // RFC 9110, 9.2.2: what cannot be repeated goes only where the peer has no reason to be closing.
 bool Endpoint::is_fresh(const UpstreamConnection& connection) const {
@@ -238,12 +278,14 @@ bool Endpoint::is_fresh(const UpstreamConnection& connection) const {
     return now_ms() - connection.idle_since_ms() < keep_alive_.fresh_ms() && connection.looks_alive();
 }
 
-void Endpoint::prepare_for(const PendingRequest& request) {
+void Endpoint::prepare_for(PendingRequest& request) {
     if (dedicated()) {
-        if (has_room() && !dedicated_to(request, Place::connecting)) connect(request.client);
+        if (request.dialled || !has_room()) return;
+        request.dialled = true;
+        connect(request.client);
     } else if (idle() > 0) {
         // All that are idle may be stale: one of them makes room for a new one.
-        list(Place::idle).front().retire();
+        close_idle(1);
         connect(nullptr);
     } else {
         look();
@@ -274,13 +316,15 @@ bool Endpoint::in_service() const { return !draining_ && !retired_ && !cluster_.
 bool Endpoint::resting() const { return !in_service() || !health_.available() || backoff_.waiting(now_ms()); }
 
 void Endpoint::look() {
-    if (dedicated()) return;
+    if (retired_ || closing_surplus_) return;
+    if (dedicated()) return cluster_.connect_dedicated(*this);
     const bool rests = resting() || warming_.waiting(now_ms());
     if (auto decision = sizing_.look(now_ms(), demand(), rules().pool, rests)) carry_out(*decision);
 }
 
 void Endpoint::carry_out(const Decision& decision) {
     cluster_.record(id_, decision);
+    cluster_.wake();
     if (decision.to < decision.from) return close_idle(decision.from - decision.to);
     // While connects fail there is one for each that waits, and none ahead of demand.
     std::uint32_t more = decision.to - decision.from;
@@ -289,7 +333,9 @@ void Endpoint::carry_out(const Decision& decision) {
 }
 
 void Endpoint::close_idle(std::uint32_t most) {
+    closing_surplus_ = true;
     for (; most > 0 && !list(Place::idle).empty(); --most) list(Place::idle).front().retire();
+    closing_surplus_ = false;
 }
 
 void Endpoint::on_tick(std::int64_t now) {
@@ -299,8 +345,9 @@ void Endpoint::on_tick(std::int64_t now) {
 }
 
 bool Endpoint::needs_tick(std::int64_t now) const {
-    return broken_ || open() > rules().pool.min_connections || health_.state() == HealthState::ejected ||
-           (!resting() && open() < rules().pool.min_connections) || backoff_.waiting(now) || warming_.waiting(now) ||
+    const std::uint32_t pooled = demand().open;
+    return broken_ || pooled > rules().pool.min_connections || health_.state() == HealthState::ejected ||
+           (!resting() && pooled < rules().pool.min_connections) || backoff_.waiting(now) || warming_.waiting(now) ||
            health_.slow_start(now, rules().slow_start) < 1;
 }
 

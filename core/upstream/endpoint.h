@@ -37,8 +37,12 @@ public:
     std::uint64_t avoid = 0;              // id of an endpoint that has failed it; 0 = none
     bool wants_fresh = false;             // it cannot be sent twice: no connection that may be stale
     const PeerAddress* client = nullptr;  // for the PROXY protocol
+    bool is_of(const PeerAddress& other) const {
+        return client && client->family == other.family && client->ip == other.ip && client->port == other.port;
+    }
     // The cluster's own, while it waits:
     Endpoint* endpoint = nullptr;
+    bool dialled = false;  // a connection is being made for it alone
     std::uint64_t since_us = 0;
     std::int64_t deadline_ms = 0;
 
@@ -63,13 +67,17 @@ public:
     std::uint64_t id() const { return id_; }
     const Identity& identity() const { return identity_; }
     Cluster& cluster() const { return cluster_; }
+    // It takes the place of one with the same address: what is known of the peer holds on.
+    void inherit(const Endpoint& before);
     void set_identity(Identity identity) { identity_ = std::move(identity); }  // of the same key
 
     // A connection that the request can have now; null if there is none.
     UpstreamConnection* take(const PendingRequest& request);
-    // It will wait here: opens what it needs. False: there is no room for one more, nor will there be.
-    void prepare_for(const PendingRequest& request);
-    bool has_room() const { return open() < limit_.slots(); }
+    // It will wait here: opens what it needs.
+    void prepare_for(PendingRequest& request);
+    bool has_room() const { return open() + reserved_ < limit_.slots(); }
+    bool takes_more() const { return has_room() || idle() > 0 || count(Place::roomy) > 0; }
+    bool may_serve(const PendingRequest& request);  // nothing that it has is another client's alone
     // Demand or rules have changed: opens and closes connections as they say.
     void look();
     void on_settings_changed();
@@ -84,6 +92,7 @@ public:
     void retire();
     void revive() { retired_ = false; }  // it is configured again before its last connection has ended
     void set_draining(bool draining);
+    void begin_drained() { draining_ = true; }  // before anybody knows it
     bool draining() const { return draining_; }
     bool retired() const { return retired_; }
     bool empty() const { return open() == 0; }
@@ -109,6 +118,7 @@ private:
     // A state is a list. The connection that was used last stands last.
     enum class Place : std::uint8_t { none, connecting, idle, roomy, full, retired };
     static constexpr std::size_t kPlaces = 6;
+    static constexpr std::int64_t kUseless = 1000;  // ms: a connection that ended earlier, unused, was of no use
     using List = IntrusiveList<UpstreamConnection, UpstreamConnectionTag>;
 
     // UpstreamConnection::Owner
@@ -124,6 +134,8 @@ private:
     UpstreamConnection::Limits limits() const;
     void connect(const PeerAddress* client);
     void cannot_connect();
+    void note_useless(const UpstreamConnection& connection);
+    void count_attempt(bool reused);
     void note_idle_close(const UpstreamConnection& connection, std::int64_t idle_ms);
     std::string reason_of(const Error& error) const;
     void put(UpstreamConnection& connection, Place place);
@@ -131,13 +143,14 @@ private:
     List& list(Place place) { return lists_[static_cast<std::size_t>(place)]; }
     std::uint32_t count(Place place) const { return counts_[static_cast<std::size_t>(place)]; }
     UpstreamConnection* newest(const PendingRequest& request);
-    UpstreamConnection* dedicated_to(const PendingRequest& request, Place place);
+    UpstreamConnection* dedicated_to(const PendingRequest& request);
     bool is_fresh(const UpstreamConnection& connection) const;
     Demand demand() const;
     bool resting() const;
     bool in_service() const;
     void carry_out(const Decision& decision);
     void close_idle(std::uint32_t most);
+    void shed();
     void changed_health(const char* why);
     void note(log::Level level, const std::string& text) const;
     const config::UpstreamConfig& rules() const;
@@ -162,7 +175,9 @@ private:
     EndpointStats stats_;
     std::unique_ptr<HealthCheck> check_;
     bool draining_ = false, retired_ = false;
-    bool broken_ = false;  // a connection could not even be begun
+    bool closing_surplus_ = false;  // nothing is opened in the place of what ends meanwhile
+    std::uint32_t reserved_ = 0;  // places that are kept for a check
+    bool broken_ = false;         // a connection could not even be begun
 };
 
 }  // namespace sluice

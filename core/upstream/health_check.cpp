@@ -1,5 +1,6 @@
 #include "core/upstream/health_check.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/base/spread.h"
@@ -8,8 +9,9 @@
 
 namespace sluice {
 
-HealthCheck::HealthCheck(Endpoint& endpoint, Worker& worker) : endpoint_(endpoint), worker_(worker) {
-    worker_.loop.timers().arm(*this, worker_.loop.now_ms());
+HealthCheck::HealthCheck(Endpoint& endpoint, Worker& worker)
+    : endpoint_(endpoint), worker_(worker), next_ms_(worker.loop.now_ms()) {
+    worker_.loop.timers().arm(*this, next_ms_);
 }
 
 HealthCheck::~HealthCheck() {
@@ -25,11 +27,17 @@ const config::HealthCheckConfig& HealthCheck::rules() const {
 void HealthCheck::plan_next() {
     const auto interval = static_cast<std::uint64_t>(rules().interval.count());
     const std::uint64_t pause = spread(interval, endpoint_.id() * 1000 + ++checks_);
-    worker_.loop.timers().arm(*this, worker_.loop.now_ms() + static_cast<std::int64_t>(pause));
+    next_ms_ = worker_.loop.now_ms() + static_cast<std::int64_t>(pause);
+    worker_.loop.timers().arm(*this, next_ms_);
 }
 
+// However often settings change, no check comes later for it.
 void HealthCheck::on_settings_changed() {
-    if (!probe_) plan_next();
+    if (probe_) return;
+    const std::int64_t planned = next_ms_;
+    plan_next();
+    next_ms_ = std::min(planned, next_ms_);
+    worker_.loop.timers().arm(*this, next_ms_);
 }
 
 void HealthCheck::on_timer(std::int64_t) {
@@ -73,6 +81,7 @@ void HealthCheck::on_connection_ended(UpstreamConnection& connection, const Upst
     worker_.loop.defer_delete(std::unique_ptr<Deferred>(&connection));
     probe_ = nullptr;
     if (!concluded_) conclude(false);
+    endpoint_.look();  // its place is free
 }
 
 // The connection goes at the end of this turn: its session may be the one that calls.

@@ -3,6 +3,7 @@
 #include <netdb.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "core/base/log.h"
 
@@ -30,11 +31,14 @@ void NameSource::set_endpoint(const config::EndpointConfig& endpoint, config::Mi
 
 void NameSource::on_resolved(Result<std::vector<Address>> addresses) {
     loop_.timers().arm(*this, loop_.now_ms() + (addresses ? refresh_.count() : std::min(kRetry, refresh_.count())));
+    const bool first = !std::exchange(answered_, true);
+    tell(addresses ? "" : gai_strerror(addresses.error().native));
     if (!addresses) {
-        log::write(log::Level::warning,
-                   "cannot resolve " + endpoint_.host + ": " + gai_strerror(addresses.error().native));
+        if (first) owner_.on_names_changed();
         return;
     }
+    // Rotated answers are the same set; for one connection the order has a meaning (RFC 6724).
+    if (endpoint_.kind == config::EndpointConfig::Kind::dns) std::sort(addresses->begin(), addresses->end());
     if (endpoint_.kind == config::EndpointConfig::Kind::name) {
         // A name that has several keeps the one that is in use.
         const auto has = [&](const Address& a) {
@@ -47,6 +51,13 @@ void NameSource::on_resolved(Result<std::vector<Address>> addresses) {
     if (same(addresses_, *addresses)) return;
     addresses_ = std::move(*addresses);
     owner_.on_names_changed();
+}
+
+// A name server that is away for an hour is worth two messages, not one for each try.
+void NameSource::tell(const std::string& problem) {
+    if (std::exchange(problem_, problem) == problem) return;
+    if (problem.empty()) log::write(log::Level::notice, endpoint_.host + " can be resolved again");
+    else log::write(log::Level::warning, "cannot resolve " + endpoint_.host + ": " + problem);
 }
 
 }  // namespace sluice

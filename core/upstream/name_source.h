@@ -15,7 +15,7 @@ class NameSource final : private Timer, private Lookup::Events {
 public:
     class Owner {
     public:
-        virtual void on_names_changed() = 0;
+        virtual void on_names_changed() = 0;  // also when the first lookup has failed
 
     protected:
         ~Owner() = default;
@@ -26,8 +26,10 @@ public:
 
     const config::EndpointConfig& endpoint() const { return endpoint_; }
     void set_endpoint(const config::EndpointConfig& endpoint, config::Millis refresh);
-    // Of `name`: the first one only. Empty until the first lookup has succeeded.
+    // Of `name`: one only, getaddrinfo's first, which stays as long as the name has it. Of `dns`: all, sorted. Empty until
+    // the first lookup has succeeded.
     const std::vector<Address>& addresses() const { return addresses_; }
+    bool answered() const { return answered_; }  // the first lookup has ended, in whatever way
 
 private:
     static constexpr std::int64_t kRetry = 1000;  // ms, after a lookup that failed
@@ -35,6 +37,7 @@ private:
     void look_up() { lookup_.start(endpoint_.host, endpoint_.port, *this); }
     void on_timer(std::int64_t) override { look_up(); }
     void on_resolved(Result<std::vector<Address>> addresses) override;
+    void tell(const std::string& problem);
 
     EventLoop& loop_;
     config::EndpointConfig endpoint_;
@@ -42,6 +45,8 @@ private:
     Owner& owner_;
     std::vector<Address> addresses_;
     Lookup lookup_;
+    std::string problem_;  // that was told; "" = none
+    bool answered_ = false;
 };
 
 }  // namespace sluice

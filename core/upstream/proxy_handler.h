@@ -27,6 +27,7 @@ public:
     void on_complete() override;
     void on_abort(Error error) override;
     void on_egress_resumed() override;
+    bool gives_up_on_half_close() const override { return stage_ == Stage::waiting || stage_ == Stage::asking; }
 
 private:
     enum class Stage : std::uint8_t { idle, waiting, asking, answering, done };

@@ -85,9 +85,10 @@ void UpstreamConnection::on_slots_changed() {
     if (state_ == State::ended) return;
     const std::int32_t change = count_exchanges();
     if (exchanges_ == 0) idle_since_ms_ = now_ms();
-    if (state_ == State::ready && worn_out()) retire();
-    if (state_ == State::ended) return;
+    const bool retires = state_ == State::ready && worn_out();
+    if (retires) state_ = State::retired;
     owner_.on_slots_changed(*this, change);
+    if (retires) wind_up();
     if (idle()) rearm();
 }
 
@@ -106,9 +107,13 @@ void UpstreamConnection::retire() {
     if (state_ == State::connecting) return close(Failure::none);
     if (state_ != State::ready) return;
     on_session_retired();
+    wind_up();
+}
+
+void UpstreamConnection::wind_up() {
     if (state_ == State::ended) return;
     session_->close_when_idle();
-    schedule_write();
+    if (!in_turn_) flush();  // the peer is told now: the process may be about to end
 }
 
 // --- bytes ---
@@ -124,6 +129,8 @@ void UpstreamConnection::on_data(Bytes bytes) {
 void UpstreamConnection::on_end() {
     if (state_ == State::ended) return;
     if (!session_) return fail(Failure::connect_error, {Errc::closed});
+    // RFC 9112, 9.8: a body that lasts until the end may have been cut off.
+    if (!transport_->ended_cleanly()) return fail(Failure::closed, {Errc::closed});
     in_turn_ = true;
     session_->on_read_end();
     in_turn_ = false;

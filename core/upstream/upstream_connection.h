@@ -126,6 +126,7 @@ private:
     void fail(Failure failure, Error error);
     void end(Failure failure, Error error);
     std::int32_t count_exchanges();
+    void wind_up();
     std::int64_t lifetime_end_ms() const;
     bool worn_out() const;
     std::int64_t deadline() const;

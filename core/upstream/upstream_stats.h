@@ -23,15 +23,17 @@ struct EndpointStats {
 };
 
 struct ClusterStats {
-    std::uint64_t requests = 0;        // as clients sent them
-    FailureCounts failures;            // that clients were told of, or would have been
-    std::uint64_t retries = 0;         // by the route's policy
-    std::uint64_t replays = 0;         // after a stale connection, or one that had not looked at the request
-    std::uint64_t waited = 0;          // requests that had to wait for a connection
-    std::uint64_t panics = 0;          // requests that were served although no endpoint is available
-    metrics::Histogram wait_us;        // of those that had to wait
-    metrics::Histogram first_byte_us;  // from the request's head to the answer's
-    metrics::Histogram total_us;       // to the end of the answer
+    std::uint64_t requests = 0;              // as clients sent them
+    FailureCounts failures;                  // that clients were told of, or would have been
+    std::uint64_t retries = 0;               // by the route's policy
+    std::uint64_t replays = 0;               // after a stale connection, or one that had not looked at the request
+    std::uint64_t attempts = 0, reused = 0;  // of all endpoints that there ever were, as of EndpointStats
+    std::uint64_t waited = 0;                // requests that had to wait for a connection
+    std::uint64_t panics = 0;                // requests that were served although no endpoint is available
+    metrics::Histogram wait_us;              // of those that had to wait
+    metrics::Histogram connect_us;           // of all endpoints
+    metrics::Histogram first_byte_us;        // from the request's head to the answer's
+    metrics::Histogram total_us;             // to the end of the answer
 };
 
 }  // namespace sluice

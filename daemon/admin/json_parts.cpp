@@ -47,8 +47,8 @@ Json certificates_json(const std::vector<CertificateInfo>& certificates) {
     return json;
 }
 
-Json handshakes_json(const TlsStats& stats) {
-    const auto failure = [](std::size_t i) { return to_string(static_cast<TlsFailure>(i)); };
+Json handshakes_json(const TlsStats& stats, FailureName name) {
+    const auto failure = [name](std::size_t i) { return name(static_cast<TlsFailure>(i)); };
     return {
         {"full", stats.full}, {"resumed", stats.resumed}, {"failed", counts_json(kTlsFailures, failure, stats.failed)}};
 }

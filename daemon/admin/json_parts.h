@@ -28,7 +28,8 @@ Json enum_counts_json(std::size_t size, const Counts& counts) {
 Json latency_json(const metrics::Histogram& microseconds);
 
 Json certificates_json(const std::vector<CertificateInfo>& certificates);
-Json handshakes_json(const TlsStats& stats);
+using FailureName = const char* (*)(TlsFailure);
+Json handshakes_json(const TlsStats& stats, FailureName name = to_string);
 // Certificates and handshakes of a listener; null without TLS.
 Json tls_json(ConnectionManager& pool);
 // Sessions, streams and errors of a listener; null for another protocol.

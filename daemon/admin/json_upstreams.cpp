@@ -53,6 +53,12 @@ Json endpoint_pool_json(const Endpoint& endpoint, const config::UpstreamPool& po
             {"connecting", endpoint.connecting()}};
 }
 
+Json endpoint_tls_json(const TlsStats& stats) {
+    Json json = handshakes_json(stats, to_client_string);
+    json["last_failure"] = stats.last_failure.empty() ? Json(nullptr) : Json(stats.last_failure);
+    return json;
+}
+
 Json endpoint_json(Endpoint& endpoint, const ClusterSettings& settings, double all_shares, std::int64_t now_ms) {
     EndpointStats& stats = endpoint.stats();
     const EndpointHealth& health = endpoint.health();
@@ -81,7 +87,7 @@ Json endpoint_json(Endpoint& endpoint, const ClusterSettings& settings, double a
             {"backoff",
              {{"failures", endpoint.backoff().failures()},
               {"wait_ms", std::max<std::int64_t>(endpoint.backoff().until_ms() - now_ms, 0)}}},
-            {"tls", settings.tls ? handshakes_json(stats.tls) : Json(nullptr)}};
+            {"tls", settings.tls ? endpoint_tls_json(stats.tls) : Json(nullptr)}};
 }
 
 Json pool_json(const Cluster& cluster, const UpstreamCounts& counts) {
@@ -108,9 +114,6 @@ UpstreamCounts counts_of(Cluster& cluster) {
         counts.idle += endpoint.idle();
         counts.connecting += endpoint.connecting();
         counts.active += endpoint.active();
-        counts.attempts += endpoint.stats().requests;
-        counts.reused += endpoint.stats().reused;
-        counts.connect_us.add(endpoint.stats().connect_us);
     });
     return counts;
 }
@@ -134,8 +137,8 @@ Json upstream_summary_json(Cluster& cluster) {
             {"pool", pool_json(cluster, counts)},
             {"active", counts.active},
             {"requests", stats.requests},
-            {"attempts", counts.attempts},
-            {"reuse_rate", ratio(counts.reused, counts.attempts)},
+            {"attempts", stats.attempts},
+            {"reuse_rate", ratio(stats.reused, stats.attempts)},
             {"failures", enum_counts_json<Failure>(kFailures, stats.failures)},
             {"failed", stats.failures.total()},
             {"retries", stats.retries},
@@ -144,7 +147,7 @@ Json upstream_summary_json(Cluster& cluster) {
             {"panics", stats.panics},
             {"latency_ms",
              {{"wait", latency_json(stats.wait_us)},
-              {"connect", latency_json(counts.connect_us)},
+              {"connect", latency_json(stats.connect_us)},
               {"first_byte", latency_json(stats.first_byte_us)},
               {"total", latency_json(stats.total_us)}}}};
 }

@@ -8,12 +8,10 @@
 
 namespace sluice::admin {
 
-// Of all endpoints together.
+// Of all endpoints together, as they are now.
 struct UpstreamCounts {
     std::size_t endpoints = 0, available = 0;  // that serve: without those that retire
     std::uint64_t open = 0, busy = 0, idle = 0, connecting = 0, active = 0;
-    std::uint64_t attempts = 0, reused = 0;
-    metrics::Histogram connect_us;
 };
 UpstreamCounts counts_of(Cluster& cluster);
 

@@ -117,6 +117,8 @@ void histograms(Exposition& out, const Clusters& clusters) {
     constexpr Family kFamilies[] = {
         {"sluice_upstream_wait_seconds", "How long requests waited that had to wait for a connection",
          &ClusterStats::wait_us},
+        {"sluice_upstream_connect_seconds", "Until requests can be sent on a new connection",
+         &ClusterStats::connect_us},
         {"sluice_upstream_first_byte_seconds", "From the request's head to the answer's", &ClusterStats::first_byte_us},
         {"sluice_upstream_duration_seconds", "From the request's head to the end of the answer",
          &ClusterStats::total_us},
@@ -126,9 +128,6 @@ void histograms(Exposition& out, const Clusters& clusters) {
         for (const auto& [name, cluster] : clusters.all())
             out.histogram({{"upstream", name}}, cluster->stats().*family.histogram);
     }
-    out.family("sluice_upstream_connect_seconds", "histogram", "Until requests can be sent on a new connection");
-    for (const auto& [name, cluster] : clusters.all())
-        out.histogram({{"upstream", name}}, counts_of(*cluster).connect_us);
 }
 
 void of_endpoints(Exposition& out, const std::vector<Member>& members) {
@@ -167,7 +166,7 @@ void failures_of_endpoints(Exposition& out, const std::vector<Member>& members) 
         sample(out, member, "result", "resumed", stats.resumed);
         for (std::size_t i = 0; i < kTlsFailures; ++i)
             if (stats.failed[i] > 0)
-                sample(out, member, "result", to_string(static_cast<TlsFailure>(i)), stats.failed[i]);
+                sample(out, member, "result", to_client_string(static_cast<TlsFailure>(i)), stats.failed[i]);
     }
 }
 

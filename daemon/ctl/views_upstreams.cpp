@@ -131,6 +131,8 @@ std::string details(const Json& endpoint) {
     }};
     for (const auto& [title, group] : groups)
         if (const auto list = counters(*group); !list.empty()) text += line(fmt::format("{}: {}", title, list));
+    const auto handshake = text_of(member(endpoint, "tls"), "last_failure");
+    if (handshake != "-") text += line("last handshake failed: " + handshake);
     if (number(endpoint, "ejections") > 0) text += line("ejections: " + text_of(endpoint, "ejections"));
     const auto& connects = member(endpoint, "connects");
     if (number(connects, "failed") > 0)

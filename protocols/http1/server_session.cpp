@@ -146,7 +146,7 @@ void ServerSession::on_read_end() {
 void ServerSession::finish_if_starved() {
     if (!read_ended_ || finished_) return;
     const bool waits = !stream_ && !idle() && !in_head_;
-    if (waits || (stream_ && stream_->request_complete())) return;
+    if (waits || (stream_ && stream_->request_complete() && !stream_->gives_up_on_half_close())) return;
     finish(Reason::peer_closed, stream_ ? CloseMode::abort : CloseMode::flush);
 }
 

@@ -51,6 +51,7 @@ public:
     bool answer_complete() const { return answer_ == Answer::complete; }
     bool has_body() const { return parser_.head().has_body; }
     bool keeps_alive() const { return keeps_alive_; }
+    bool gives_up_on_half_close() const { return handler_ && handler_->gives_up_on_half_close(); }
     std::size_t held_bytes() const { return parser_.held_bytes(); }
 
 private:

@@ -265,3 +265,24 @@ def test_unreadable_then_readable(served, live, certificates):
     live.key.write_bytes(kept)
     os.chmod(live.key, 0o600)
     wait_until(lambda: served.status()["last_reload"]["ok"], 2)
+
+
+@pytest.mark.parametrize("folder_too", [False, True])
+def test_one_that_comes_long_after_the_yaml_that_names_it(start, certificates, tmp_path, folder_too):
+    """Refused while it is missing, for a client CA and for that of an upstream alike; then picked up by itself."""
+    pair = certificates.server(number=1).copy_to(tmp_path / "live")
+    folder = tmp_path / "later" if folder_too else tmp_path
+    client_ca, upstream_ca = folder / "clients.pem", folder / "upstream.pem"
+    upstream = configs.upstream("api", "127.0.0.1:9", tls={"ca": str(upstream_ca)})
+    sluice = start(configs.config(configs.https(tls=pair.tls())))
+    sluice.write_config(configs.config(configs.https(tls=pair.tls(client_ca=str(client_ca), client_auth="optional")),
+                                       upstreams=[upstream]))
+    wait_until(lambda: sluice.log_line("reload refused"), 4)
+    folder.mkdir(exist_ok=True)
+    content = certificates.authority().certificate.read_bytes()
+    upstream_ca.write_bytes(content)
+    wait_until(lambda: "clients.pem" in str(sluice.status()["last_reload"]) and
+               "upstream.pem" not in str(sluice.status()["last_reload"]), 4)
+    client_ca.write_bytes(content)
+    wait_until(lambda: sluice.status()["last_reload"]["ok"], 4)
+    assert sluice.upstream()["tls"]

@@ -54,16 +54,16 @@ class TestNginx:
         needs("wrk", "h2load")
         server, sluice = run(Nginx, protocol=protocol)
         seconds = scaled(1, 10)
-        if front == "web":
+        if front == "web":  # which ends in the middle of its last requests
             with Wrk(sluice.url() + "/hello", connections=32, seconds=seconds) as wrk:
                 outcome = wrk.result()
             assert (outcome["bad"], outcome["read"], outcome["timeout"]) == (0, 0, 0), outcome["output"]
         else:
-            with H2load(sluice.url("h2c") + "/64k.bin", connections=4, streams=16, seconds=seconds) as load:
+            with H2load(sluice.url("h2c") + "/64k.bin", connections=4, streams=16, requests=1000 * seconds) as load:
                 outcome = load.result()
             assert (outcome["bad"], outcome["failed"], outcome["errored"]) == (0, 0, 0), outcome["output"]
         stats = sluice.upstream()
-        assert not stats["failures"] and stats["reuse_rate"] > 0.9
+        assert set(stats["failures"]) <= {"client_gone"} and stats["reuse_rate"] > 0.9
         wait_until(lambda: sluice.upstream()["busy"] == 0)
 
     def test_connections_that_nginx_ends(self, run, needs, protocol):
@@ -73,7 +73,7 @@ class TestNginx:
         with Wrk(sluice.url() + "/hello", connections=8, seconds=scaled(1, 10)) as wrk:
             outcome = wrk.result()
         assert (outcome["bad"], outcome["read"], outcome["timeout"]) == (0, 0, 0), outcome["output"]
-        assert outcome["requests"] > 200 and not sluice.upstream()["failures"]
+        assert outcome["requests"] > 200 and set(sluice.upstream()["failures"]) <= {"client_gone"}
         assert sluice.upstream()["reuse_rate"] > 0.9
 
     def test_a_restart(self, run, protocol):

@@ -104,7 +104,7 @@ class TestApi:
             client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         server.wait_requests(5)
         entry = sluice.endpoint()
-        assert entry["active"] == 5 and entry["busy"] == entry["open"] == 1
+        assert (entry["active"], entry["busy"]) == (5, 1) and entry["open"] <= 2  # one more ahead of demand
         server.release()
         for client in clients:
             assert client.response().status == 200

@@ -11,7 +11,7 @@ from support.backends import Nginx, Node
 from support.http import Closed
 from support.load import Crew
 from support.proxying import ask
-from support.settings import PATIENCE, scaled
+from support.settings import PATIENCE, patient, scaled
 from support.upstreams import hello
 from support.waiting import wait_until
 
@@ -43,7 +43,7 @@ class Spaced(Crew):
 
     def stop(self):
         for thread in self.threads:
-            thread.join(self.around * self.requests * 3 * PATIENCE + 30)
+            thread.join(self.around * self.requests * 2 + patient(20))
             assert not thread.is_alive(), "a client never ended"
 
 
@@ -78,7 +78,7 @@ class TestShownBy1AroundTheIdleTimeout:
         assert not twice(server)
         assert set(spaced.statuses) <= {200, 502}
         failed, total = spaced.statuses[502], CLIENTS * REQUESTS
-        assert failed <= total // 10_000, spaced.reasons
+        assert failed <= max(1, total // 10_000), spaced.reasons
         assert set(spaced.reasons) <= {"unreplayable"}
         assert sluice.upstream()["failures"].get("unreplayable", 0) == failed
         print(f"{total} POSTs, {failed} failed, {server.opened} connections")
@@ -88,9 +88,9 @@ class TestShownBy1AroundTheIdleTimeout:
         needs("nginx")
         with Nginx(tmp_path, http="keepalive_timeout 1s; keepalive_requests 100000;") as server:
             sluice = start(configs.proxying(server, pool={"max_connections": 200}, route=NO_RETRY, **NO_EJECTION))
-            with Spaced(sluice, CLIENTS, scaled(4, 100), 1.0, method, "/hello") as spaced:
+            with Spaced(sluice, CLIENTS, scaled(3, 100), 1.0, method, "/hello") as spaced:
                 spaced.stop()
-            assert dict(spaced.statuses) == {200: CLIENTS * scaled(4, 100)}, spaced.reasons
+            assert dict(spaced.statuses) == {200: CLIENTS * scaled(3, 100)}, spaced.reasons
 
     @pytest.mark.parametrize("method", ["GET", "POST"])
     def test_shown_by_1_against_node(self, start, needs, tmp_path, method):
@@ -98,9 +98,9 @@ class TestShownBy1AroundTheIdleTimeout:
         needs("node")
         with Node(tmp_path, keep_alive="1000") as server:
             sluice = start(configs.proxying(server, pool={"max_connections": 200}, route=NO_RETRY, **NO_EJECTION))
-            with Spaced(sluice, CLIENTS, scaled(4, 100), 1.0, method, "/hello") as spaced:
+            with Spaced(sluice, CLIENTS, scaled(3, 100), 1.0, method, "/hello") as spaced:
                 spaced.stop()
-            assert dict(spaced.statuses) == {200: CLIENTS * scaled(4, 100)}, spaced.reasons
+            assert dict(spaced.statuses) == {200: CLIENTS * scaled(3, 100)}, spaced.reasons
 
 
 # What is learned
@@ -121,8 +121,8 @@ def test_what_the_server_tells_is_believed(start, serve):
 
 def test_what_is_seen_is_learned(start, serve):
     server = serve(idle=0.4)
-    sluice = start(configs.proxying(server))
-    for n in range(3):
+    sluice = start(configs.proxying(server, pool={"max_connections": 1}))
+    for _ in range(3):
         assert ask(sluice).status == 200
         server.wait_open(0)
     assert 300 <= keep_alive_ms(sluice) <= 400 + 200 * PATIENCE
@@ -267,11 +267,14 @@ def test_a_refused_stream_is_no_error(start, serve, method):
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_goaway_is_no_error(start, serve, method):
     """What the server says it has not seen goes elsewhere, what it has seen is finished."""
+    parted = []
+
     def parting(exchange):
         if exchange.request.target == "/first":
             exchange.hold()
-        elif exchange.connection.number == 1:
-            return exchange.connection.goaway(last=1)
+        elif not parted:
+            parted.append(exchange.connection)
+            return exchange.connection.goaway(last=max(0, exchange.stream - 2))
         hello(exchange)
 
     server = serve(parting, protocol="http2")
@@ -280,11 +283,11 @@ def test_a_goaway_is_no_error(start, serve, method):
     first.send(b"GET /first HTTP/1.1\r\nHost: x\r\n\r\n")
     server.wait_requests(1)
     assert ask(sluice, method, "/second", body=b"x" if method == "POST" else None).status == 200
-    assert server.opened == 2
+    assert len(server.requests) == 3
     server.release()
     assert first.response().status == 200
     assert not sluice.upstream()["failures"]
-    wait_until(lambda: server.connections[0].ended)
+    wait_until(lambda: parted[0].ended)
 
 
 @pytest.mark.slow
@@ -292,7 +295,7 @@ def test_goaways_under_load(start, serve):
     """A server that parts from each connection every few requests loses nobody."""
     def parting(exchange):
         hello(exchange)
-        if exchange.connection.served % 20 == 0:
+        if exchange.connection.served >= 20:
             exchange.connection.goaway()
 
     server = serve(parting, protocol="http2")

@@ -25,6 +25,7 @@ class Scenario:
     answer: bytes = b""
     body: bytes = b""        # sent with POST; the answer is then the same
     compare: str = "cpu_us"  # the figure that servers are compared by
+    behind: str = ""         # the server that is proxied to: a file in upstreams/
 
     @property
     def method(self):
@@ -40,7 +41,7 @@ def read(path):
     parser.read_string(path.read_text(), str(path))
     keys = dict(parser["scenario"])
     body = pattern(int(keys.pop("body_bytes", 0)))
-    answer = keys.pop("answer", "").encode() or body
+    answer = keys.pop("answer", "").encode() or pattern(int(keys.pop("answer_bytes", 0))) or body
     status = int(keys.pop("status", 200))
     return Scenario(name=path.stem, body=body, answer=answer, status=status, options=dict(parser["load"]), **keys)
 

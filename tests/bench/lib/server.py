@@ -1,7 +1,9 @@
 """Servers: start one on a core of its own, check what it answers, read what it costs, end it."""
 
 import configparser
+import contextlib
 import ctypes
+import dataclasses
 import http.client
 import os
 import pathlib
@@ -15,9 +17,10 @@ import subprocess
 import tempfile
 import time
 
-from .scenario import Unfit
+from .scenario import Unfit, pattern
 
 FOLDER = pathlib.Path(__file__).parent.parent / "peers"
+BEHIND = FOLDER.parent / "upstreams"
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 START_SECONDS = 10
 STOP_SECONDS = 5
@@ -63,7 +66,7 @@ class Peer:
     def __init__(self, path, values):
         parser = configparser.ConfigParser(interpolation=None)
         parser.read_string(path.read_text(), str(path))
-        self.name = path.stem
+        self.name, self.folder = path.stem, path.parent
         self.values = values
         self.command = parser["peer"]["command"]
         self.version_command = shlex.split(fill(parser["peer"]["version"], values))
@@ -77,23 +80,25 @@ class Peer:
         shown = subprocess.run(self.version_command, capture_output=True, text=True)
         return (shown.stdout or shown.stderr).partition("\n")[0].strip()
 
-    def start(self, need, core):
-        return Server(self, need, core)
+    def start(self, need, core, **values):
+        return Server(self, need, core, values)
 
 
 class Server:
     """A running server, with all its processes. Use it with `with`."""
 
-    def __init__(self, peer, need, core):
+    def __init__(self, peer, need, core, more_values):
         self.run_folder = tempfile.TemporaryDirectory(prefix=f"bench-{peer.name}-")
-        template = (FOLDER / peer.provides[need]).read_text()
-        names = sorted(set(re.findall(r"@(\w+)_port@", template)))
+        template = (peer.folder / peer.provides[need]).read_text()
+        names = sorted(set(re.findall(r"@(\w+)_port@", template)) - {"behind"})
         self.ports = dict(zip(names, free_ports(len(names))))
         run = self.run_folder.name
         config = pathlib.Path(run, peer.provides[need])
-        values = {**peer.values, "run": run, "config": config}
+        values = {**peer.values, **more_values, "run": run, "config": config}
         if "@run@/server.pem" in template:
             make_certificate(pathlib.Path(run, "server.pem"))
+        pathlib.Path(run).chmod(0o755)  # for servers that read it as another user
+        pathlib.Path(run, "64k").write_bytes(pattern(64 * 1024))
         config.write_text(fill(template, values | {f"{name}_port": port for name, port in self.ports.items()}))
         with open(self.log_file, "wb") as log:
             self.process = subprocess.Popen(
@@ -190,6 +195,20 @@ class Server:
             pass
         self.process.wait()
         self.run_folder.cleanup()
+
+
+@contextlib.contextmanager
+def behind(scenario, core):
+    """The server that is proxied to, on the load generator's core; gives what the proxies' files need to know of it."""
+    if not scenario.behind:
+        yield {}
+        return
+    peer = Peer(BEHIND / f"{scenario.behind}.ini", {})
+    if not peer.installed:
+        raise Unfit(f"{peer.name}, which is proxied to, is not installed")
+    with peer.start("behind", core) as running:
+        running.check(dataclasses.replace(scenario, listener="http"))
+        yield {"behind_port": running.ports["http"]}
 
 
 def read_all(values):

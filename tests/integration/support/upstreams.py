@@ -280,15 +280,27 @@ class Connection:
         found, self.buffer = self.buffer[:size], self.buffer[size:]
         return found
 
+    def take(self, size):
+        """From the socket, and not one byte more: what follows may be TLS."""
+        found = b""
+        while len(found) < size:
+            piece = self.sock.recv(size - len(found))
+            if not piece:
+                raise Gone
+            found += piece
+        return found
+
     def read_proxy_head(self):
-        if self.exactly(1) == b"P":
-            words = (b"P" + self.until(b"\r\n")).decode().split(" ")
-            assert words[0] == "PROXY", words
+        head = self.take(6)
+        if head == b"PROXY ":
+            while not head.endswith(b"\r\n"):
+                head += self.take(1)
+            words = head.decode().split()
             self.proxied = (words[2], int(words[4]), words[3], int(words[5])) if len(words) == 6 else tuple(words[1:])
             return
-        head = b"\r" + self.exactly(15)
+        head += self.take(10)
         assert head[:12] == b"\r\n\r\n\0\r\nQUIT\n", head
-        rest = self.exactly(int.from_bytes(head[14:16], "big"))
+        rest = self.take(int.from_bytes(head[14:16], "big"))
         family, size = {0x11: (socket.AF_INET, 4), 0x21: (socket.AF_INET6, 16)}.get(head[13], (None, 0))
         if head[12] == 0x20 or family is None:
             self.proxied = ("LOCAL",) if head[12] == 0x20 else ("UNKNOWN",)

@@ -268,6 +268,14 @@ TEST_CASE("changed keys of a proxy", "[config][diff]") {
           Texts{"listeners.web.routes[0].proxy.via: true -> false (live)",
                 "listeners.web.routes[0].proxy.remove_request_headers: [] -> [x-a] (live)",
                 "listeners.web.routes[0].proxy.retry.on: [connect_error, reset] -> [reset, connect_error] (live)"});
+    const std::string headers = "listeners.web.routes[0].proxy.set_request_headers: ";
+    const auto set = [&](const std::string& map) { return with(", set_request_headers: {" + map + "}"); };
+    CHECK(diff_of(set("authorization: one, x-a: a"), set("authorization: two, x-a: a, x-b: b")) ==
+          Texts{headers + "{authorization: (hidden), x-a: (hidden)} -> "
+                          "{authorization: (hidden, changed), x-a: (hidden), x-b: (hidden)} (live)"});
+    CHECK(diff_of(set("authorization: one"), set("Authorization: \"\"")) ==
+          Texts{headers + "{authorization: (hidden)} -> {Authorization: \"\" (changed)} (live)"});
+    CHECK(diff_of(set("authorization: one"), set("authorization: one")).empty());
     CHECK(diff_of(with(""), web("routes: [{echo: {}}], trusted_proxies: [unix, '::1'], proxy_protocol: v1") +
                                 "upstreams: [{name: a, endpoints: a:1}]\n") ==
           Texts{"listeners.web.trusted_proxies: [unix] -> [unix, \"::1\"] (live)",

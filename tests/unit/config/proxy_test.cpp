@@ -44,6 +44,13 @@ Texts at(const std::string& column, const std::string& problem) {
     return {"f:6:" + column + ": listeners[0].routes[0].proxy." + problem};
 }
 
+// A table that hides nothing.
+SettingsTable without_secrets() {
+    std::vector<Setting> rows(builtin_settings().rows().begin(), builtin_settings().rows().end());
+    for (Setting& row : rows) row.secret = false;
+    return SettingsTable(std::move(rows));
+}
+
 constexpr const char* kWhole = R"(
 listeners:
   - name: web
@@ -111,13 +118,39 @@ TEST_CASE("a whole proxy is read", "[config][proxy]") {
 
 TEST_CASE("a printed proxy is the same when it is read again", "[config][proxy][print]") {
     const Config config = loaded(kWhole);
-    const std::string text = to_yaml(config);
+    const SettingsTable table = without_secrets();
+    const std::string text = to_yaml(config, table);
     CAPTURE(text);
     const Config again = loaded(text);
     CHECK(again.listeners[0].routes == config.listeners[0].routes);
-    CHECK(to_yaml(again) == text);
+    CHECK(to_yaml(again, table) == text);
     CHECK(text.find("budget: 0.05\n") != text.npos);
     CHECK(text.find("on: [timeout, http_503]\n") != text.npos);
+}
+
+TEST_CASE("values of headers are not printed", "[config][proxy][print]") {
+    for (const char* key :
+         {"set_request_headers", "add_request_headers", "set_response_headers", "add_response_headers"}) {
+        const std::string text = to_yaml(loaded(with(std::string(key) + ": {authorization: Bearer s3cret, x-a: }")));
+        CAPTURE(text);
+        CHECK(text.find(std::string(key) + ": {authorization: (hidden), x-a: \"\"}\n") != text.npos);
+        CHECK(text.find("s3cret") == text.npos);
+        CHECK_NOTHROW(loaded(text));
+    }
+    const std::string text = to_yaml(loaded(with("via: false", "{headers: {x-token: s3cret}}")));
+    CHECK(text.find("headers: {x-token: (hidden)}\n") != text.npos);
+    CHECK(text.find("s3cret") == text.npos);
+}
+
+TEST_CASE("values of headers are not told in problems", "[config][proxy]") {
+    for (const char* header : {"authorization: \"s3cret\\n\"", "authorization:s3cret", "authorization Bearer s3cret",
+                               "authorization: [s3cret]", "authorization: s3cret, Authorization: s3cret"}) {
+        const Texts all = problems(with("set_request_headers: {" + std::string(header) + "}"));
+        CAPTURE(header, all);
+        REQUIRE(all.size() == 1);
+        CHECK(all[0].find("proxy.set_request_headers") != std::string::npos);
+        CHECK(all[0].find("s3cret") == std::string::npos);
+    }
 }
 
 TEST_CASE("a proxy may stand on any listener", "[config][proxy]") {

@@ -19,7 +19,7 @@ Json upstream() {
           "since_ms":12300,"weight":2,"share":0.25,"pool":{"open":5,"max_connections":100,"busy":2,"idle":3},
           "connects":{"begun":7,"failed":2},"checks":{"passed":4,"failed":0},"ejections":1,"closed_by_peer":8,
           "keep_alive":{"timeout_ms":5000,"retire_after_ms":4000},"backoff":{"failures":2,"wait_ms":150},
-          "tls":{"full":1,"resumed":0,"failed":{"peer_closed":2}}}]})");
+          "tls":{"full":1,"resumed":0,"failed":{"peer_closed":2},"last_failure":"no\u001btrust"}}]})");
 }
 
 }  // namespace
@@ -46,6 +46,7 @@ TEST_CASE("ctl: one upstream with its endpoints", "[ctl]") {
     CHECK_THAT(text, Contains("keeps idle connections 5.0s: they are retired after 4.0s"));
     CHECK_THAT(text, Contains("not connected to for 150ms, after 2 failures in a row"));
     CHECK_THAT(text, Contains("handshakes: full 1\n") && Contains("handshakes failed: peer_closed 2"));
+    CHECK_THAT(text, Contains("last handshake failed: no\\x1btrust\n"));
     CHECK_THAT(text, Contains("api certificate: /c.pem, CN=us, 5 days left"));
     CHECK_THAT(upstream_text(upstream(), Colours::on), Contains("\x1b[31mejected"));
 }

@@ -84,10 +84,12 @@ TEST_CASE("admin: an upstream and its endpoints", "[admin][upstreams]") {
     stats.retries = 4;
     stats.replays = 5;
     stats.total_us.record(2000);
+    stats.attempts = 200;  // more than those of the endpoints that are left
+    stats.reused = 120;
+    stats.connect_us.record(1000);
     EndpointStats& first = shown.endpoint(0).stats();
     first.requests = 80;
     first.reused = 60;
-    first.connect_us.record(1000);
     first.checks_failed = 3;
     shown.endpoint(1).stats().requests = 20;
 
@@ -99,6 +101,7 @@ TEST_CASE("admin: an upstream and its endpoints", "[admin][upstreams]") {
     CHECK(json["tls"].is_null());
     CHECK(json["available"] == admin::Json({{"endpoints", 2}, {"of", 2}}));
     CHECK(json["requests"] == 100);
+    CHECK(json["attempts"] == 200);
     CHECK(json["reuse_rate"] == 0.6);
     CHECK(json["failures"] == admin::Json({{"pending_timeout", 2}, {"reset", 1}}));
     CHECK(json["failed"] == 3);
@@ -132,6 +135,7 @@ TEST_CASE("admin: the metrics of upstreams", "[admin][upstreams]") {
     shown.api().stats().requests = 12;
     shown.api().stats().failures[Failure::first_byte_timeout] = 2;
     shown.api().stats().wait_us.record(5);
+    shown.api().stats().connect_us.record(5);
     shown.endpoint(1).stats().requests = 9;
     shown.endpoint(1).stats().failures[Failure::reset] = 1;
     const std::string unix_endpoint =
@@ -142,11 +146,27 @@ TEST_CASE("admin: the metrics of upstreams", "[admin][upstreams]") {
           std::string("sluice_upstream_failures_total{upstream=\"api\",reason=\"first_byte_"
                       "timeout\"} 2\n"),
           std::string("sluice_upstream_wait_seconds_count{upstream=\"api\"} 1\n"),
+          std::string("sluice_upstream_connect_seconds_count{upstream=\"api\"} 1\n"),
           "sluice_upstream_endpoint_requests_total" + unix_endpoint + "} 9\n",
           "sluice_upstream_endpoint_failures_total" + unix_endpoint + ",reason=\"reset\"} 1\n",
           "sluice_upstream_connections" + unix_endpoint + ",state=\"busy\"} 0\n"})
         CHECK_THAT(text, Contains(line));
     CHECK_THAT(text, !Contains("sluice_upstream_tls_handshakes_total{"));
+}
+
+TEST_CASE("admin: failed handshakes have the client's names, and the latest its text", "[admin][upstreams]") {
+    Upstreams shown("    tls: {verify: false, server_name: api.example}\n    pool: {min_connections: 0}\n");
+    TlsStats& stats = shown.endpoint(0).stats().tls;
+    stats.full = 4;
+    stats.failed[static_cast<std::size_t>(TlsFailure::client_certificate)] = 3;
+    stats.last_failure = "the server does not speak TLS";
+    const auto json = admin::upstream_json(shown.api())["endpoints"];
+    CHECK(json[0]["tls"]["full"] == 4);
+    CHECK(json[0]["tls"]["failed"] == admin::Json({{"server_certificate", 3}}));
+    CHECK(json[0]["tls"]["last_failure"] == "the server does not speak TLS");
+    CHECK(json[1]["tls"]["last_failure"].is_null());
+    CHECK_THAT(shown.metrics(),
+               Contains(",result=\"server_certificate\"} 3\n") && !Contains("client_certificate\"} 3"));
 }
 
 TEST_CASE("admin: an endpoint is drained by hand and serves again", "[admin][upstreams]") {

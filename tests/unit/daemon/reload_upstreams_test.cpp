@@ -205,6 +205,27 @@ TEST_CASE("other content of an upstream's files is a change for new connections"
     CHECK(service.reloader->revision() == 2);
 }
 
+TEST_CASE("what a refused file names is followed beside what is in force", "[reload][upstreams][tls]") {
+    SecuredProxy service;
+    service.start(service.yaml());
+    const auto before = service.reloader->files();
+    REQUIRE_FALSE(before.empty());
+    const std::string missing = service.folder() / "later.pem", name = before.begin()->first;
+    std::string yaml = service.yaml();
+    yaml.replace(yaml.find(name), name.size(), missing);
+    service.save(yaml);
+    REQUIRE_FALSE(service.reload().ok);
+    auto expected = before;
+    expected.emplace(missing, FileState{});
+    CHECK(service.reloader->files() == expected);
+    service.save("nonsense");
+    REQUIRE_FALSE(service.reload().ok);
+    CHECK(service.reloader->files() == before);
+    std::filesystem::copy_file(name, missing);
+    service.change_to(yaml);
+    CHECK(service.reloader->files() == std::map<std::string, FileState>{{missing, FileState::of(missing)}});
+}
+
 TEST_CASE("an upstream goes on with its TLS context while that is the same", "[reload][upstreams][tls]") {
     SecuredProxy service;
     service.start(service.yaml());

@@ -44,6 +44,17 @@ TEST_CASE("what is no address is refused", "[address]") {
     CHECK(Address::from({.kind = Kind::unix_socket, .path = "/" + std::string(106, 'x')}));
 }
 
+TEST_CASE("an IPv4-mapped address is the IPv4 one, with its port", "[address]") {
+    const auto unmapped = [](const std::string& host) {
+        return PeerAddress::from(*Address::from({.host = host, .port = 443})->raw()).unmapped().text();
+    };
+    CHECK(unmapped("::ffff:192.0.2.1") == "192.0.2.1:443");
+    CHECK(unmapped("::ffff:0:192.0.2.1") == "[::ffff:0:192.0.2.1]:443");
+    CHECK(unmapped("::192.0.2.1") == "[::192.0.2.1]:443");
+    CHECK(unmapped("192.0.2.1") == "192.0.2.1:443");
+    CHECK(PeerAddress{}.unmapped().family == AF_UNSPEC);
+}
+
 TEST_CASE("a bound socket tells where it is", "[address]") {
     const Fd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     const auto any = Address::from({.host = "127.0.0.1", .port = 0});

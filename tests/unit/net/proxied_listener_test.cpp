@@ -1,13 +1,40 @@
 // A listener behind proxies that tell whose connections they bring (PROXY protocol). The proxy is 10.0.0.1.
 
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
 #include <string>
 
+#include "core/net/socket_source.h"
 #include "tests/unit/net/stage.h"
 
 using namespace sluice;
 using namespace sluice::test;
 
 namespace {
+
+// What is logged while it lives: the log has not been started, so it goes to standard error at once.
+class LogPipe {
+public:
+    LogPipe() : saved_(dup(STDERR_FILENO)) {
+        std::array<int, 2> ends{};
+        REQUIRE(pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) == 0);
+        read_end_ = Fd(ends[0]);
+        dup2(ends[1], STDERR_FILENO);
+        close(ends[1]);
+    }
+    ~LogPipe() { dup2(saved_.get(), STDERR_FILENO); }
+    // Since it was last asked for.
+    std::string text() const {
+        std::array<char, 4096> buffer;
+        const ssize_t size = read(read_end_.get(), buffer.data(), buffer.size());
+        return std::string(buffer.data(), size > 0 ? static_cast<std::size_t>(size) : 0);
+    }
+
+private:
+    Fd saved_, read_end_;
+};
 
 struct ProxiedStage : Stage {
     explicit ProxiedStage(const config::PoolSettings& pool = {}) : Stage(pool) {
@@ -54,6 +81,22 @@ TEST_CASE("nobody else gets in", "[proxied]") {
     CHECK(stranger.gone());
     CHECK(stage.rejected(Reason::handshake_failed) == 1);
     CHECK(stage.pool().stats().accepted == 0);
+}
+
+TEST_CASE("who is turned away is told in the log, once a minute", "[proxied]") {
+    LogPipe log;
+    ProxiedStage stage;
+    stage.connect_later(2);
+    stage.connect_later(3);
+    stage.pass(59'000);
+    stage.connect_later(4);
+    const std::string first = log.text();
+    CHECK_THAT(first, Catch::Contains("trusted_proxies") && Catch::Contains("10.0.0.2"));
+    CHECK_THAT(first, !Catch::Contains("10.0.0.3") && !Catch::Contains("10.0.0.4"));
+    stage.pass(1'100);
+    stage.connect_later(5);
+    CHECK_THAT(log.text(), Catch::Contains("10.0.0.5"));
+    CHECK(stage.rejected(Reason::handshake_failed) == 4);
 }
 
 TEST_CASE("a proxy that sends something else is closed", "[proxied]") {

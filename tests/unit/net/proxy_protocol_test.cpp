@@ -82,6 +82,12 @@ TEST_CASE("what is written is read again, of both versions", "[proxy_protocol]")
     CHECK(client_of(version, proxy_head(version, nullptr, nullptr)).empty());
 }
 
+TEST_CASE("a mapped client is the IPv4 one, whatever its proxy calls it", "[proxy_protocol]") {
+    const auto version = GENERATE(ProxyProtocol::v1, ProxyProtocol::v2);
+    const PeerAddress client = peer("::ffff:192.0.2.1", 56324), local = peer("::1", 80);
+    CHECK(client_of(version, proxy_head(version, &client, &local)) == "192.0.2.1:56324");
+}
+
 TEST_CASE("version 1 takes what its text allows, and nothing else", "[proxy_protocol]") {
     const auto version = ProxyProtocol::v1;
     CHECK(client_of(version, "PROXY UNKNOWN ffff::1 ::1 1 2\r\n").empty());

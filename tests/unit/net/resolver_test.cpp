@@ -2,10 +2,10 @@
 
 #include <netdb.h>
 
-#include <algorithm>
 #include <catch2/catch.hpp>
 #include <functional>
 #include <memory>
+#include <set>
 
 using namespace sluice;
 
@@ -44,7 +44,7 @@ struct Stage {
 
 }  // namespace
 
-TEST_CASE("a name becomes sorted addresses with the port, each once", "[resolver]") {
+TEST_CASE("a name becomes addresses with the port, each once", "[resolver]") {
     Stage stage;
     stage.start("localhost");
     stage.start("ignored.invalid");
@@ -52,14 +52,14 @@ TEST_CASE("a name becomes sorted addresses with the port, each once", "[resolver
     REQUIRE(stage.answer.found);
     const auto& found = *stage.answer.found;
     REQUIRE_FALSE(found.empty());
-    CHECK(std::is_sorted(found.begin(), found.end()));
-    CHECK(std::adjacent_find(found.begin(), found.end()) == found.end());
+    CHECK(std::set<Address>(found.begin(), found.end()).size() == found.size());
     for (const Address& address : found) {
         const std::string text = address.text();
         CHECK((text == "127.0.0.1:8080" || text == "[::1]:8080"));
     }
     CHECK_FALSE(stage.lookup->running());
     CHECK_FALSE(stage.answer.inside);
+    CHECK_FALSE(stage.loop.has_calls());
 }
 
 TEST_CASE("a literal needs no server", "[resolver]") {
@@ -101,6 +101,7 @@ TEST_CASE("a lookup that dies while it runs tells nothing", "[resolver]") {
         Lookup dying(stage.loop);
         dying.start("localhost", 1, unheard);
     }
+    CHECK(stage.loop.has_calls());
     stage.start("localhost");
     stage.wait();
     CHECK(unheard.calls == 0);

@@ -350,6 +350,19 @@ TEST_CASE("a server that leaves in the handshake is told", "[tls]") {
     CHECK_THAT(stage.client_stats.last_failure, Catch::Contains("closed"));
 }
 
+TEST_CASE("what a handshake failed of is forgotten when the next one begins", "[tls]") {
+    TlsClientStage stage;
+    {
+        TlsPair pair(stage);
+        pair.turn();
+        pair.client_peer.fail(Errc::reset);
+        CHECK(stage.client_stats.last_failure == describe({Errc::reset}));
+    }
+    TlsPair pair(stage);
+    pair.turn();
+    CHECK(stage.client_stats.last_failure.empty());
+}
+
 TEST_CASE("a connection that does not come about is no failed handshake", "[tls]") {
     TlsClientStage stage;
     TlsPair pair(stage, "localhost", TlsPair::Below::connecting);
@@ -358,6 +371,7 @@ TEST_CASE("a connection that does not come about is no failed handshake", "[tls]
     CHECK(pair.events.log == "error ");
     CHECK(pair.events.error.code == Errc::refused);
     for (const std::uint64_t count : stage.client_stats.failed) CHECK(count == 0);
+    CHECK(stage.client_stats.last_failure.empty());
 }
 
 TEST_CASE("a client may be closed or die in the middle of its handshake, and in on_ready", "[tls]") {
