@@ -82,6 +82,14 @@ public:
         }
     }
 
+    // The last that fits, or null.
+    template <class Fits>
+    T* find_last_if(Fits&& fits) {
+        for (Node* node = head_.prev_; node != &head_; node = node->prev_)
+            if (fits(static_cast<T&>(*node))) return static_cast<T*>(node);
+        return nullptr;
+    }
+
     // The first that fits, or null.
     template <class Fits>
     T* find_if(Fits&& fits) {

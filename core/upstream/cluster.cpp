@@ -197,9 +197,8 @@ void Cluster::on_endpoint_empty(Endpoint& endpoint) {
 
 // At most the configured share is ejected at once, but one may always be where there are others.
 bool Cluster::may_eject() const {
-    const auto out = std::count_if(endpoints_.begin(), endpoints_.end(), [](const auto& endpoint) {
-        return endpoint->health().state() == HealthState::ejected;
-    });
+    const auto out = std::count_if(endpoints_.begin(), endpoints_.end(),
+                                   [](const auto& endpoint) { return !endpoint->health().available(); });
     const double most = settings_.config.passive_health.max_ejected * static_cast<double>(endpoints_.size());
     return static_cast<double>(out + 1) <= std::max(most, 1.0) && endpoints_.size() > 1;
 }
@@ -234,7 +233,10 @@ Cluster::Grant Cluster::acquire(PendingRequest& request) {
     }
     request.endpoint = endpoint;
     if (connection) return {connection, Failure::none};
-    if (waiting_ >= settings_.config.pool.max_pending) return {nullptr, Failure::pending_full};
+    if (waiting_ >= settings_.config.pool.max_pending) {
+        endpoint->note_refused();
+        return {nullptr, Failure::pending_full};
+    }
     enqueue(request);
     return {};
 }
@@ -332,7 +334,8 @@ void Cluster::on_connect_failed(Endpoint& endpoint, Failure failure, const std::
     PendingRequest* request = pending_.find_if([&](const PendingRequest& waiting) {
         return waiting.endpoint == &endpoint && (!client || waiting.is_of(*client));
     });
-    if (!request) return;
+    // Those that wait still have theirs coming.
+    if (!request || (!client && endpoint.waiting <= endpoint.connecting())) return;
     dequeue(*request);
     request->on_refused(failure);
 }
@@ -346,7 +349,9 @@ void Cluster::move_waiting() {
         dequeue(request);
         const bool stays = request.endpoint && !request.endpoint->retired();
         if (!stays) request.endpoint = choose(request);
-        if (stays || (!request.endpoint && may_come())) line_up(request);
+        UpstreamConnection* connection = !stays && request.endpoint ? request.endpoint->take(request) : nullptr;
+        if (connection) request.on_granted(*connection);
+        else if (stays || (!request.endpoint && may_come())) line_up(request);
         else if (request.endpoint) put_in_line(request);
         else request.on_refused(Failure::no_endpoint);
     }

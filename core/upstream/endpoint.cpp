@@ -128,10 +128,7 @@ std::unique_ptr<UpstreamConnection> Endpoint::make_connection(UpstreamConnection
 }
 
 std::unique_ptr<UpstreamConnection> Endpoint::make_probe(UpstreamConnection::Owner& owner, std::int64_t timeout_ms) {
-    // Whoever is idle makes room, and nobody of the pool may take the place.
-    reserved_ = 1;
     if (!has_room()) close_idle(1);
-    reserved_ = 0;
     UpstreamConnection::Limits wanted = limits();
     wanted.connect_timeout_ms = timeout_ms;
     return make_connection(owner, nullptr, wanted);
@@ -188,7 +185,11 @@ void Endpoint::on_slots_changed(UpstreamConnection& connection, std::int32_t exc
     if (!retired_) cluster_.add_active(index, exchanges);
     if (connection.place == 0 || connection.state() == UpstreamConnection::State::ended) return;
     put(connection, place_of(connection));
-    if (exchanges > 0 || connection.state() == UpstreamConnection::State::retired) return look();
+    if (exchanges > 0) return look();
+    if (connection.state() == UpstreamConnection::State::retired) {
+        cluster_.on_connection_free(*this);  // others may have been passed over for it
+        return look();
+    }
     if (connection.slots() == 0) return;
     if (!in_service() && connection.idle()) return connection.retire();
     cluster_.on_connection_free(*this);
@@ -245,7 +246,6 @@ UpstreamConnection* Endpoint::take(const PendingRequest& request) {
     UpstreamConnection* connection = newest(request);
     if (!connection || (request.wants_fresh && !is_fresh(*connection))) return nullptr;
     count_attempt(connection->requests() > 0);
-    if (connection->idle()) keep_alive_.saw_use(now_ms() - connection->idle_since_ms());
     return connection;
 }
 
@@ -259,9 +259,9 @@ void Endpoint::count_attempt(bool reused) {
 
 UpstreamConnection* Endpoint::newest(const PendingRequest& request) {
     if (dedicated()) return dedicated_to(request);
-    for (const Place place : {Place::roomy, Place::idle})
-        if (!list(place).empty() && list(place).back().slots() > 0) return &list(place).back();
-    return nullptr;
+    const auto has_slot = [](const UpstreamConnection& connection) { return connection.slots() > 0; };
+    UpstreamConnection* found = list(Place::roomy).find_last_if(has_slot);
+    return found ? found : list(Place::idle).find_last_if(has_slot);
 }
 
 UpstreamConnection* Endpoint::dedicated_to(const PendingRequest& request) {
@@ -274,8 +274,11 @@ bool Endpoint::may_serve(const PendingRequest& request) { return !dedicated() ||
 
 // RFC 9110, 9.2.2: what cannot be repeated goes only where the peer has no reason to be closing.
 bool Endpoint::is_fresh(const UpstreamConnection& connection) const {
-    if (connection.exchanges() > 0) return true;
-    return now_ms() - connection.idle_since_ms() < keep_alive_.fresh_ms() && connection.looks_alive();
+    const std::int64_t idle_ms = now_ms() - connection.idle_since_ms();
+    if (connection.exchanges() > 0 || (connection.requests() == 0 && idle_ms < kUseless)) return true;
+    // An HTTP/2 peer that leaves says which requests it has not looked at.
+    const bool http2 = rules().protocol == config::UpstreamProtocol::http2;
+    return (http2 || idle_ms < keep_alive_.fresh_ms()) && connection.looks_alive();
 }
 
 void Endpoint::prepare_for(PendingRequest& request) {
@@ -292,7 +295,8 @@ void Endpoint::prepare_for(PendingRequest& request) {
     }
 }
 
-void Endpoint::succeeded() {
+void Endpoint::succeeded(std::int64_t idle_ms) {
+    if (idle_ms > 0) keep_alive_.saw_use(idle_ms);
     warming_.succeeded();
     if (health_.request_succeeded()) changed_health("a request succeeded");
 }
@@ -302,6 +306,13 @@ void Endpoint::failed(Failure failure) {
     if (!blames_endpoint(failure)) return;
     if (health_.request_failed(now_ms(), rules().passive_health, cluster_.may_eject()))
         changed_health(to_string(failure));
+}
+
+// A request was sent away that another connection could have served.
+void Endpoint::note_refused() {
+    ++waiting;
+    look();
+    --waiting;
 }
 
 // --- size ---

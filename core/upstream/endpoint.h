@@ -75,9 +75,10 @@ public:
     UpstreamConnection* take(const PendingRequest& request);
     // It will wait here: opens what it needs.
     void prepare_for(PendingRequest& request);
-    bool has_room() const { return open() + reserved_ < limit_.slots(); }
+    bool has_room() const { return open() < limit_.slots(); }
     bool takes_more() const { return has_room() || idle() > 0 || count(Place::roomy) > 0; }
     bool may_serve(const PendingRequest& request);  // nothing that it has is another client's alone
+    void note_refused();
     // Demand or rules have changed: opens and closes connections as they say.
     void look();
     void on_settings_changed();
@@ -85,7 +86,7 @@ public:
     bool needs_tick(std::int64_t now_ms) const;
 
     // What an attempt on one of its connections was.
-    void succeeded();
+    void succeeded(std::int64_t idle_ms);  // the connection had been idle for so long; 0: it had not, or was new
     void failed(Failure failure);
     void check_ended(bool passed);  // an active one
 
@@ -176,8 +177,7 @@ private:
     std::unique_ptr<HealthCheck> check_;
     bool draining_ = false, retired_ = false;
     bool closing_surplus_ = false;  // nothing is opened in the place of what ends meanwhile
-    std::uint32_t reserved_ = 0;  // places that are kept for a check
-    bool broken_ = false;         // a connection could not even be begun
+    bool broken_ = false;           // a connection could not even be begun
 };
 
 }  // namespace sluice

@@ -46,7 +46,7 @@ private:
     Endpoint& endpoint_;
     Worker& worker_;
     UpstreamConnection* probe_ = nullptr;  // owned until on_connection_ended
-    std::int64_t next_ms_;            // when the next check is due
+    std::int64_t next_ms_;                 // when the next check is due
     std::uint64_t checks_ = 0;
     bool concluded_ = true;  // of the check that is going on
 };

@@ -76,6 +76,7 @@ void ProxyHandler::on_request(const RequestHead& head, Stream& stream) {
 
 void ProxyHandler::attempt() {
     stage_ = Stage::waiting;
+    asked_ms_ = now_ms();
     const Cluster::Grant grant = target_.cluster().acquire(*this);
     if (grant.connection) return on_granted(*grant.connection);
     if (grant.refusal != Failure::none) return fail_attempt(grant.refusal);
@@ -85,7 +86,10 @@ void ProxyHandler::attempt() {
 
 void ProxyHandler::on_granted(UpstreamConnection& connection) {
     stage_ = Stage::asking;
-    reused_ = connection.requests() > 0;
+    connection_ = &connection;
+    // Whoever was there before the request may have been left by its peer in that moment.
+    reused_ = connection.requests() > 0 || connection.created_ms() < asked_ms_;
+    idle_ms_ = connection.idle() && connection.requests() > 0 ? now_ms() - connection.idle_since_ms() : 0;
     Forwarding::Outgoing& out = target_.scratch();
     target_.forwarding().request(stream_->exchange(), out);
     stage_due_ms_ = kNever;
@@ -128,12 +132,14 @@ void ProxyHandler::on_body(Bytes bytes) {
     }
     if (upstream_->send_body(bytes, End::no) == Egress::open) return;
     stream_->pause_ingress();
-    if (stage_ == Stage::asking) await(rules().idle_timeout.count(), Failure::idle_timeout);
+    if (!uploads()) return;
+    unsent_ = connection_->unsent();
+    await(rules().idle_timeout.count(), Failure::idle_timeout);
 }
 
 void ProxyHandler::on_request_room() {
     stream_->resume_ingress();
-    if (stage_ == Stage::asking && !complete_) await(0, Failure::none);
+    if (uploads()) await(0, Failure::none);
 }
 
 void ProxyHandler::on_trailers(const HeaderMap& trailers) {
@@ -172,7 +178,7 @@ void ProxyHandler::on_head(ResponseHead& head, End end) {
     if (failed && retries_status(head.status)) return;
     if (head.status == 408 && replay_crossed()) return;
     if (failed) endpoint->failed(Failure::bad_status);
-    else endpoint->succeeded();
+    else endpoint->succeeded(idle_ms_);
     stats().first_byte_us.record(EventLoop::now_us() - stream_->exchange().began_us);
     stage_ = Stage::answering;
     drop_kept();
@@ -218,7 +224,8 @@ void ProxyHandler::on_failed(Fault fault, bool answer_begun) {
     const bool unprocessed = fault == Fault::unprocessed;
     const bool stale = reused_ && fault == Fault::closed && !answer_begun;
     // The connection's age is to blame, not the endpoint.
-    if (!stale && !unprocessed) endpoint->failed(failure_of(fault, answer_begun));
+    if (!stale && !unprocessed && (fault == Fault::reset || connection_->may_blame()))
+        endpoint->failed(failure_of(fault, answer_begun));
     if (may_repeat() && replays_ == 0 && (unprocessed || (stale && idempotent_))) return replay();
     if (stale && !idempotent_) return fail_attempt(Failure::unreplayable);
     fail_attempt(failure_of(fault, answer_begun));
@@ -321,13 +328,24 @@ void ProxyHandler::await(std::int64_t timeout_ms, Failure failure) {
 void ProxyHandler::on_timer(std::int64_t now) {
     const bool total = now >= total_due_ms_;
     if (!total && now < stage_due_ms_) return timers().arm(*this, std::min(stage_due_ms_, total_due_ms_));
+    if (!total && uploads() && connection_->unsent() < unsent_) {  // slow, but it reads
+        unsent_ = connection_->unsent();
+        return await(rules().idle_timeout.count(), Failure::idle_timeout);
+    }
     const Failure failure = total ? Failure::total_timeout : on_due_;
     target_.cluster().cancel(*this);
     if (upstream_) {
-        std::exchange(upstream_, nullptr)->cancel();
         endpoint->failed(failure);
+        give_up_attempt();
     }
     fail_attempt(failure);
+}
+
+// Where nothing at all has come since we asked, the connection may be dead: nobody else is to try it.
+void ProxyHandler::give_up_attempt() {
+    const bool silent = connection_->silent_since_ms() <= asked_ms_;
+    std::exchange(upstream_, nullptr)->cancel();
+    if (silent) connection_->retire();
 }
 
 }  // namespace sluice

@@ -56,6 +56,8 @@ private:
     void request_sent();
     void await(std::int64_t timeout_ms, Failure failure);
     void release();
+    void give_up_attempt();
+    bool uploads() const { return stage_ == Stage::asking && !complete_; }
 
     void fail_attempt(Failure failure);
     bool may_repeat() const { return keeps_all_ && stage_ != Stage::answering && stage_ != Stage::done; }
@@ -75,8 +77,12 @@ private:
     const ProxyTarget& target_;
     const RequestHead* head_ = nullptr;
     Stream* stream_ = nullptr;
-    ClientStream* upstream_ = nullptr;  // while an attempt is with an upstream
-    std::string kept_;                  // of the request's body: what an attempt may have to send again
+    ClientStream* upstream_ = nullptr;          // while an attempt is with an upstream
+    UpstreamConnection* connection_ = nullptr;  // of upstream_
+    std::int64_t asked_ms_ = 0;                 // when the attempt began
+    std::int64_t idle_ms_ = 0;                  // how long its connection had been idle
+    std::size_t unsent_ = 0;                    // bytes, when the upload began to wait
+    std::string kept_;                          // of the request's body: what an attempt may have to send again
     HeaderMap kept_trailers_;
     std::int64_t total_due_ms_ = kNever, stage_due_ms_ = kNever;
     std::uint32_t retries_ = 0, replays_ = 0;

@@ -61,7 +61,7 @@ void UpstreamConnection::on_ready() {
 void UpstreamConnection::on_session_ready() {
     if (state_ != State::connecting) return;
     state_ = State::ready;
-    idle_since_ms_ = now_ms();
+    idle_since_ms_ = read_ms_ = now_ms();
     owner_.on_connection_ready(*this);
     if (state_ != State::ended) rearm();
 }
@@ -100,6 +100,8 @@ bool UpstreamConnection::worn_out() const {
 void UpstreamConnection::on_session_retired() {
     if (state_ != State::ready) return;
     state_ = State::retired;
+    read_ms_ = now_ms();
+    rearm();
     owner_.on_slots_changed(*this, count_exchanges());
 }
 
@@ -120,6 +122,7 @@ void UpstreamConnection::wind_up() {
 
 void UpstreamConnection::on_data(Bytes bytes) {
     if (state_ == State::ended) return;
+    read_ms_ = now_ms();
     in_turn_ = true;
     session_->on_read(bytes);
     in_turn_ = false;
@@ -226,7 +229,7 @@ std::int64_t UpstreamConnection::lifetime_end_ms() const {
 
 std::int64_t UpstreamConnection::deadline() const {
     if (state_ == State::connecting) return created_ms_ + limits_.connect_timeout_ms;
-    if (state_ != State::ready) return kNever;
+    if (state_ == State::retired) return read_ms_ + (transport_->pending_bytes() > 0 ? kStuck : kSilent);
     const std::int64_t rest = exchanges_ == 0 ? owner_.idle_time(*this) : kNever;
     return std::min(lifetime_end_ms(), rest == kNever ? kNever : idle_since_ms_ + rest);
 }
@@ -236,6 +239,7 @@ void UpstreamConnection::rearm() { worker_.loop.timers().arm(*this, deadline());
 void UpstreamConnection::on_timer(std::int64_t now) {
     if (now < deadline()) return rearm();
     if (state_ == State::connecting) return fail(Failure::connect_timeout, {Errc::timed_out});
+    if (state_ == State::retired) return fail(Failure::closed, {Errc::timed_out});
     if (state_ == State::ready) retire();
 }
 

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "core/base/intrusive_list.h"
 #include "core/http/client_session.h"
@@ -83,6 +84,11 @@ public:
     std::uint64_t requests() const { return requests_; }  // that were begun on it
     // Between two requests, and nothing says that the peer has closed it.
     bool looks_alive() const { return transport_->looks_alive(); }
+    // Since when nothing was read from it.
+    std::int64_t silent_since_ms() const { return read_ms_; }
+    std::size_t unsent() const { return transport_->pending_bytes() + transport_->in_kernel(); }
+    // True once: however many requests fail with it, it is one failure of its endpoint.
+    bool may_blame() { return !std::exchange(blamed_, true); }
     const std::optional<PeerAddress>& client() const { return client_; }
     std::uint64_t id() const { return id_; }
     std::int64_t created_ms() const { return created_ms_; }
@@ -95,6 +101,8 @@ public:
 
 private:
     static constexpr int kRoundsPerTurn = 4;
+    // How long a retired connection may be silent, ms: one whose peer takes no bytes, and one that waits for answers.
+    static constexpr std::int64_t kStuck = 30'000, kSilent = 300'000;
 
     // ClientHost
     void schedule_write() override;
@@ -141,11 +149,11 @@ private:
     std::optional<PeerAddress> client_;
     Limits limits_;
     std::uint64_t id_, created_us_;
-    std::int64_t created_ms_, idle_since_ms_ = 0;
+    std::int64_t created_ms_, idle_since_ms_ = 0, read_ms_ = 0;
     std::uint64_t requests_ = 0;
     std::uint32_t exchanges_ = 0;
     State state_ = State::connecting;
-    bool in_turn_ = false;
+    bool in_turn_ = false, blamed_ = false;
 };
 
 }  // namespace sluice

@@ -1,13 +1,10 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
-#include <iterator>
 #include <string>
-#include <string_view>
 
 #include "daemon/ctl/commands.h"
 
@@ -17,7 +14,6 @@ using namespace sluice::ctl;
 
 struct Chosen {
     Options options;
-    std::string verb;  // of upstream
     Command command = nullptr;
 };
 
@@ -37,37 +33,22 @@ void add_connections(CLI::App& app, Chosen& chosen) {
     sub->add_option("--limit", options.limit, "At most so many")->check(CLI::PositiveNumber);
 }
 
-struct UpstreamVerb {
-    std::string_view name;  // "" = none is given
-    Command command;
-    bool wants_address;
-};
-
-constexpr UpstreamVerb kUpstreamVerbs[] = {{"", run_upstream, false},
-                                           {"decisions", run_decisions, false},
-                                           {"drain", run_drain_endpoint, true},
-                                           {"undrain", run_undrain_endpoint, true}};
-
-Command command_of(const std::string& verb, const std::string& address) {
-    const auto found = std::ranges::find(kUpstreamVerbs, verb, &UpstreamVerb::name);
-    if (found == std::end(kUpstreamVerbs))
-        throw CLI::ValidationError("VERB", "decisions, drain or undrain, not " + verb);
-    if (found->wants_address && address.empty()) throw CLI::RequiredError("ADDRESS");
-    if (!found->wants_address && !address.empty()) throw CLI::ExtrasError({address});
-    return found->command;
-}
-
-// The verbs are no subcommands: an upstream may have the name of one.
+// Their own subcommands are looked for before those of the program: `upstream NAME drain ADDRESS`.
 void add_upstream(CLI::App& app, Chosen& chosen) {
     auto& options = chosen.options;
     auto* sub = app.add_subcommand("upstream", "Show an upstream with its endpoints, or steer it");
     sub->add_option("NAME", options.name, "The upstream")->required();
-    sub->add_option("VERB", chosen.verb,
-                    "decisions: show how its pools were sized, and why\n"
-                    "drain ADDRESS: send an endpoint no more requests\n"
-                    "undrain ADDRESS: send it requests again");
-    sub->add_option("ADDRESS", options.address, "The endpoint, as shown or as configured");
-    sub->callback([&chosen] { chosen.command = command_of(chosen.verb, chosen.options.address); });
+    sub->require_subcommand(0, 1);
+    add(*sub, chosen, "decisions", "Show how its pools were sized, and why", run_decisions);
+    add(*sub, chosen, "drain", "Send an endpoint no more requests", run_drain_endpoint)
+        ->add_option("ADDRESS", options.address, "The endpoint, as shown or as configured")
+        ->required();
+    add(*sub, chosen, "undrain", "Send it requests again", run_undrain_endpoint)
+        ->add_option("ADDRESS", options.address, "The endpoint, as shown or as configured")
+        ->required();
+    sub->callback([&chosen] {
+        if (!chosen.command) chosen.command = run_upstream;
+    });
 }
 
 void add_commands(CLI::App& app, Chosen& chosen) {

@@ -118,7 +118,9 @@ void Http1ClientSession::send_trailers(const HeaderMap& trailers) {
 void Http1ClientSession::end_request() { request_complete_ = body_left_ == 0; }
 
 Egress Http1ClientSession::room() {
-    waits_for_room_ = out_.size() + host_.pending_bytes() >= Transport::kHighWater;
+    // Who was told to wait goes on when he is called, not when a piece that was still on its way finds room.
+    const bool full = waits_for_room_ || out_.size() + host_.pending_bytes() >= Transport::kHighWater;
+    waits_for_room_ = full && !request_complete_;
     return waits_for_room_ ? Egress::full : Egress::open;
 }
 

@@ -203,7 +203,8 @@ bool ServerStream::is_full() const {
 }
 
 Egress ServerStream::room() {
-    waits_for_room_ = is_full();
+    // Who was told to wait goes on when he is called, not when a piece that was still on its way finds room.
+    waits_for_room_ = !answer_complete() && (waits_for_room_ || is_full());
     return waits_for_room_ ? Egress::full : Egress::open;
 }
 

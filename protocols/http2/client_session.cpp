@@ -19,7 +19,7 @@ Http2ClientSession::Http2ClientSession(Http2Module& module, ClientHost& host)
     : module_(module),
       host_(host),
       memory_(module.blocks(), module.slots(), host.chunks().budget()),
-      rest_(host.chunks()) {}
+      output_(host.chunks()) {}
 
 Http2ClientSession::~Http2ClientSession() {
     finished_ = true;
@@ -32,9 +32,7 @@ Http2ClientSession::~Http2ClientSession() {
 
 std::vector<nghttp2_nv>& Http2ClientSession::scratch() { return module_.scratch(); }
 
-bool Http2ClientSession::has_room() const {
-    return (out_ ? out_->size() : 0) + host_.pending_bytes() < Transport::kHighWater;
-}
+bool Http2ClientSession::has_room() const { return output_.size() + host_.pending_bytes() < Transport::kHighWater; }
 
 // RFC 9113, 3.4: the preface and our SETTINGS may go out before anything came.
 void Http2ClientSession::start() {
@@ -198,7 +196,7 @@ void Http2ClientSession::take_settings(const nghttp2_frame& frame) {
 // --- bytes out ---
 
 void Http2ClientSession::on_output() {
-    if (!in_read_ && !out_) host_.schedule_write();
+    if (!in_read_ && !in_write_) host_.schedule_write();
 }
 
 void Http2ClientSession::schedule_if_wanted() {
@@ -209,28 +207,32 @@ void Http2ClientSession::watch(Http2ClientStream& stream) {
     if (!static_cast<ListNode<ClientWaitTag>&>(stream).linked()) waiting_.push_back(stream);
 }
 
+// A host that is told of the end calls this once more, from there, and closes the transport: what was pulled must not
+// be with the outer call by then.
 void Http2ClientSession::on_write(ByteQueue& out) {
-    out.append(std::move(rest_));
-    if (finished_) return;
-    out_ = &out;
+    if (!finished_) pull_all();
+    out.append(std::move(output_));
+}
+
+void Http2ClientSession::pull_all() {
+    in_write_ = true;
     open_window();
-    do pull(out);
+    do pull();
     while (serve_waiting() && has_room());
-    out_ = nullptr;
+    in_write_ = false;
     if (doom_ != NGHTTP2_NO_ERROR && !finished_) break_off(doom_);
     tell_host();
     // What was sent has made room for the answers that wait for it.
     if (!finished_ && unconsumed_ > 0 && has_memory()) host_.schedule_write();
-    out.append(std::move(rest_));
 }
 
-void Http2ClientSession::pull(ByteQueue& out) {
+void Http2ClientSession::pull() {
     const std::uint8_t* bytes = nullptr;
     while (has_room() && verdict() == 0) {
         const ssize_t count = nghttp2_session_mem_send(nghttp2_.get(), &bytes);
         if (count < 0 && doom_ == NGHTTP2_NO_ERROR) doom_ = NGHTTP2_INTERNAL_ERROR;
         if (count <= 0) return;
-        out.append(Bytes(reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(count)));
+        output_.append(Bytes(reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(count)));
     }
 }
 
@@ -247,8 +249,8 @@ bool Http2ClientSession::serve_waiting() {
 
 int Http2ClientSession::write_data(const nghttp2_frame_hd& frame, Bytes head, Http2ClientStream& stream) {
     if (!has_room()) return NGHTTP2_ERR_WOULDBLOCK;
-    out_->append(head);
-    stream.write_body(*out_, frame.length);
+    output_.append(head);
+    stream.write_body(output_, frame.length);
     return 0;
 }
 
@@ -296,7 +298,7 @@ void Http2ClientSession::finish_if_over() {
 
 // After a fatal error nghttp2 says nothing more: the end is ours to tell.
 void Http2ClientSession::break_off(std::uint32_t code) {
-    append_goaway(rest_, 0, code);
+    append_goaway(output_, 0, code);
     finish(Fault::protocol);
 }
 

@@ -2,7 +2,9 @@
 // The client side of an HTTP/2 connection (RFC 9113) over nghttp2: as many exchanges at once as both sides allow. Does no
 // I/O. Inside nghttp2's callbacks things are only submitted; on_write alone takes what is to be sent. The host is told of
 // slots, readiness and the end after nghttp2 has returned, sinks at once.
-// Created by Http2Module for a ClientHost, which owns it; after ClientHost::finish only on_write is called.
+// Created by Http2Module for a ClientHost, which owns it; ClientHost::finish calls on_write once, and nothing after it.
+// Nothing here ends by time. While the transport takes nothing, no RST_STREAM and no GOAWAY leaves: a cancelled stream
+// keeps its slot and counts among exchanges(), and a retired session does not end. Its host must set it a deadline.
 //
 //   waiting --the peer's SETTINGS, and the ACK of ours--> ready --GOAWAY, close_when_idle, no ids left--> retired
 //   retired --no stream left--> finished (none);   any --a broken rule: GOAWAY(code)--> finished (protocol)
@@ -72,7 +74,8 @@ private:
     void end_block(const nghttp2_frame& frame);
     void let_go(Http2ClientStream& stream);
     void open_window();
-    void pull(ByteQueue& out);
+    void pull_all();
+    void pull();
     bool serve_waiting();
     void schedule_if_wanted();
     void break_off(std::uint32_t code);
@@ -88,15 +91,14 @@ private:
     IntrusiveList<Http2ClientStream, ClientStreamTag> open_;   // owned; each is recycled when nghttp2 closes it
     IntrusiveList<Http2ClientStream, ClientWaitTag> waiting_;  // for something to be sent
     Http2ClientStream* reading_head_ = nullptr;                // whose header block is coming
-    ByteQueue* out_ = nullptr;                                 // while on_write runs
-    ByteQueue rest_;             // written before on_write: what nghttp2 does not write itself
+    ByteQueue output_;  // pulled from nghttp2, or what it does not write itself; empty but for on_write and the end
     std::uint32_t streams_ = 0;  // nghttp2 has not closed them
     std::size_t queued_ = 0, held_ = 0;
     std::size_t unconsumed_ = 0;       // bytes of the connection's window that wait for memory
     std::uint32_t continuations_ = 0;  // of the header block that is coming
     std::uint32_t goaway_code_ = 0;    // that we have sent
     std::uint32_t doom_ = 0;           // why it must be broken off
-    bool in_read_ = false, finished_ = false;
+    bool in_read_ = false, in_write_ = false, finished_ = false;
     bool heard_settings_ = false, heard_ack_ = false, ready_ = false;
     bool retired_ = false;    // no more exchanges
     bool peer_left_ = false;  // it sent GOAWAY

@@ -34,7 +34,7 @@ def test_values_of_headers_are_used_and_hidden(serve, start, tmp_path):
     changes = sluice.changes(sluice.apply(proxying(server, "s3cret", "-two")))
     assert len(changes) == len(KEYS)
     for key, change in changes.items():
-        assert "(hidden, changed)" in change["to"] and "(hidden)" in change["from"], key
+        assert "(hidden, changed)" in change["new"] and "(hidden)" in change["old"], key
     assert server.last and ask(sluice, headers=[("x-token", "s3cret")]).get("x-set-response-headers") == "s3cret-two"
 
     sluice.write_config(sluice.text_for(proxying(server, "s3cret")).replace('"s3cret"', '"s3cret\\u0001"'))

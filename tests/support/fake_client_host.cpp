@@ -147,13 +147,19 @@ bool FakeClientHost::run_scheduled() {
 
 // True if there is room for more, which a write that completes at once does not tell by an event.
 bool FakeClientHost::write_some() {
-    if (lost_) return false;
+    if (over()) return false;
+    if (!take_written() || pending_.size() > Transport::kLowWater) return false;
+    session_->on_writable();
+    return !over();
+}
+
+// True if something was sent. What the session appends in a call that ends the connection has nowhere to go.
+bool FakeClientHost::take_written() {
+    const bool was_over = over();
     ByteQueue out(chunks_);
     session_->on_write(out);
-    if (out.empty()) return false;
+    if (out.empty() || over() != was_over) return false;
     (held_ ? pending_ : output) += out.take_string();
-    if (pending_.size() > Transport::kLowWater) return false;
-    if (!over()) session_->on_writable();
     return true;
 }
 
@@ -174,7 +180,9 @@ void FakeClientHost::on_slots_changed() {
 
 void FakeClientHost::finish(Fault fault) {
     ++finishes;
-    if (!finished) finished = fault;
+    if (finished) return;
+    finished = fault;
+    take_written();  // the last words; then the transport is closed
 }
 
 }  // namespace sluice::test

@@ -97,6 +97,7 @@ private:
 
     void pump();
     bool write_some();
+    bool take_written();
     bool over() const { return finished || lost_; }
 
     MemoryBudget memory_{64 * 1024 * 1024};

@@ -24,4 +24,11 @@ inline Config loaded(std::string_view yaml) {
     return result->config;
 }
 
+// The built-in settings, with nothing to hide.
+inline SettingsTable without_secrets() {
+    std::vector<Setting> rows(builtin_settings().rows().begin(), builtin_settings().rows().end());
+    for (Setting& row : rows) row.secret = false;
+    return SettingsTable(std::move(rows));
+}
+
 }  // namespace sluice::config

@@ -44,13 +44,6 @@ Texts at(const std::string& column, const std::string& problem) {
     return {"f:6:" + column + ": listeners[0].routes[0].proxy." + problem};
 }
 
-// A table that hides nothing.
-SettingsTable without_secrets() {
-    std::vector<Setting> rows(builtin_settings().rows().begin(), builtin_settings().rows().end());
-    for (Setting& row : rows) row.secret = false;
-    return SettingsTable(std::move(rows));
-}
-
 constexpr const char* kWhole = R"(
 listeners:
   - name: web
@@ -143,7 +136,7 @@ TEST_CASE("values of headers are not printed", "[config][proxy][print]") {
 }
 
 TEST_CASE("values of headers are not told in problems", "[config][proxy]") {
-    for (const char* header : {"authorization: \"s3cret\\n\"", "authorization:s3cret", "authorization Bearer s3cret",
+    for (const char* header : {"authorization: \"s3cret\\nx\"", "authorization:s3cret", "authorization Bearer s3cret",
                                "authorization: [s3cret]", "authorization: s3cret, Authorization: s3cret"}) {
         const Texts all = problems(with("set_request_headers: {" + std::string(header) + "}"));
         CAPTURE(header, all);
@@ -222,13 +215,9 @@ TEST_CASE("headers that frame or route a message are not a route's to change", "
         CHECK(problem("x_y") == "");
     }
     CHECK(problems(with("set_request_headers: {a: \"b\\nc\"}")) ==
-          at("57",
-             "set_request_headers.a: expected a header value without line breaks and control characters, got "
-             "'b\\nc'"));
+          at("57", "set_request_headers.a: expected a header value without line breaks and control characters"));
     CHECK(problems(with("add_response_headers: {a: \"b\\0\"}")) ==
-          at("58",
-             "add_response_headers.a: expected a header value without line breaks and control characters, got "
-             "'b\\x00'"));
+          at("58", "add_response_headers.a: expected a header value without line breaks and control characters"));
 }
 
 TEST_CASE("a prefix that the route's paths do not have is told", "[config][proxy]") {

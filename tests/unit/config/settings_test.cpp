@@ -172,11 +172,12 @@ listeners:
     tls: {certificate: self-signed}
     pool: {max_concurrent_streams: 7, session_idle_timeout: 0}
 )");
-    const std::string text = to_yaml(config);
+    const SettingsTable table = without_secrets();
+    const std::string text = to_yaml(config, table);
     CAPTURE(text);
     const Config again = loaded(text);
     CHECK(diff(config, again).empty());
-    CHECK(to_yaml(again) == text);
+    CHECK(to_yaml(again, table) == text);
     CHECK(again.listeners[0].routes == config.listeners[0].routes);
     REQUIRE(again.listeners.size() == 4);
     for (std::size_t i = 0; i < 4; ++i) {

@@ -106,6 +106,48 @@ TEST_CASE("a handler that found the way full is told when there is room", "[http
     CHECK(talk.served.held.front().events == std::vector<std::string>{"complete", "resumed"});
 }
 
+TEST_CASE("a handler that was told to wait is called, though a piece that was on its way found room",
+          "[http1][backpressure]") {
+    Talk talk;
+    talk.host.hold();
+    talk.host.feed(get("/hold"));
+    Stream& stream = *talk.served.held.front().stream;
+    const std::vector<std::string>& events = talk.served.held.front().events;
+    stream.send_head({}, End::no);
+    CHECK(stream.send_body(Bytes(letters(Transport::kHighWater)), End::no) == Egress::full);
+    talk.host.flush();
+    talk.host.take(20'000);
+    CHECK(stream.send_body(Bytes("late"), End::no) == Egress::full);
+    talk.host.flush();
+    talk.host.take(20'000);
+    CHECK(stream.send_body(Bytes("later"), End::no) == Egress::full);
+    talk.host.flush();
+    CHECK(events == std::vector<std::string>{"complete"});
+    talk.host.take(1'000'000);
+    CHECK(events == std::vector<std::string>{"complete", "resumed"});
+    CHECK(stream.send_body(Bytes("x"), End::no) == Egress::open);
+    talk.host.flush();
+    talk.host.take(1'000'000);
+    CHECK(events.size() == 2);
+}
+
+TEST_CASE("a handler that was told to wait is called after a write that completes at once", "[http1][backpressure]") {
+    Talk talk;
+    talk.host.feed(get("/hold"));
+    Stream& stream = *talk.served.held.front().stream;
+    const std::vector<std::string>& events = talk.served.held.front().events;
+    stream.send_head({}, End::no);
+    CHECK(stream.send_body(Bytes(letters(Transport::kHighWater)), End::no) == Egress::full);
+    CHECK(stream.send_body(Bytes("late"), End::no) == Egress::full);
+    CHECK(talk.host.run_scheduled());
+    CHECK(events == std::vector<std::string>{"complete", "resumed"});
+    CHECK(stream.send_body(Bytes(letters(Transport::kHighWater)), End::no) == Egress::full);
+    CHECK(stream.send_body(Bytes("the last piece waits for nobody"), End::yes) == Egress::open);
+    CHECK(talk.host.run_scheduled());
+    CHECK(events.size() == 2);
+    CHECK(talk.host.session().idle());
+}
+
 TEST_CASE("an answer that ends while the request is paused lets it be read again", "[http1][backpressure]") {
     Talk talk;
     talk.host.feed("POST /hold HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n01234");

@@ -380,6 +380,46 @@ TEST_CASE("a body goes on after a write that completes at once", "[http1][client
     CHECK(answer.events.size() == 1);
 }
 
+TEST_CASE("who was told to wait is called, though a piece that was on its way found room",
+          "[http1][client][backpressure]") {
+    const auto length = GENERATE(std::optional<std::uint64_t>(), 1'000'000);
+    Asker asker;
+    asker.host.hold();
+    TakenAnswer answer;
+    ClientStream& stream = asker.post(answer, length);
+    CHECK(stream.send_body(std::string(Transport::kHighWater, 'p'), End::no) == Egress::full);
+    asker.host.flush();
+    asker.host.take(20'000);
+    CHECK(stream.send_body("late", End::no) == Egress::full);
+    asker.host.flush();
+    asker.host.take(20'000);
+    CHECK(stream.send_body("later", End::no) == Egress::full);
+    asker.host.flush();
+    CHECK(answer.events.empty());
+    asker.host.take(1'000'000);
+    CHECK(answer.events == std::vector<std::string>{"room"});
+    CHECK(stream.send_body("x", End::no) == Egress::open);
+    asker.host.flush();
+    asker.host.take(1'000'000);
+    CHECK(answer.events.size() == 1);
+}
+
+TEST_CASE("the last piece of a body waits for nobody, and the next exchange starts anew",
+          "[http1][client][backpressure]") {
+    Asker asker;
+    asker.host.hold();
+    TakenAnswer first, second;
+    ClientStream& stream = asker.post(first);
+    CHECK(stream.send_body(std::string(Transport::kHighWater, 'p'), End::no) == Egress::full);
+    CHECK(stream.send_body("last", End::yes) == Egress::open);
+    asker.host.flush();
+    asker.host.take(1'000'000);
+    CHECK(first.events.empty());
+    asker.host.feed(kHello);
+    CHECK(first.complete);
+    CHECK(asker.post(second).send_body("x", End::no) == Egress::open);
+}
+
 TEST_CASE("a paused answer is not read, and goes on where it stopped", "[http1][client][backpressure]") {
     Asker asker;
     TakenAnswer answer, second;

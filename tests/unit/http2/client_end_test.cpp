@@ -150,6 +150,25 @@ TEST_CASE("a session that is asked to close says goodbye when it is idle", "[htt
     CHECK(talk.ending() == "none");
 }
 
+TEST_CASE("what is written together with the goodbye is not lost", "[http2][client][end]") {
+    const bool slow = GENERATE(false, true);
+    RawTalk talk;
+    SentRequest& one = talk.post();
+    one.stream->send_body("x", End::no);
+    talk.host.close_when_idle();
+    if (slow) talk.host.hold();
+    one.stream->cancel();
+    talk.host.flush();
+    CHECK(talk.ending() == "none");
+    talk.host.take(1'000'000);
+    const auto frames = frames_in(talk.host.output);
+    REQUIRE(frames.size() >= 2);
+    CHECK(frames[frames.size() - 2].type == NGHTTP2_RST_STREAM);
+    CHECK(frames.back().type == NGHTTP2_GOAWAY);
+    CHECK(talk.goaway() == "NO_ERROR");
+    CHECK(talk.reset() == "CANCEL");
+}
+
 TEST_CASE("a session may be closed before it is ready", "[http2][client][end]") {
     ClientTalk talk;
     talk.host.close_when_idle();

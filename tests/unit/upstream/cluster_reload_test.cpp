@@ -15,8 +15,10 @@ struct Busy : UpstreamStage {
         : UpstreamStage(endpoints, slots) {
         settings.balance = config::Balance::round_robin;
         apply();
-        ask_many(requests);
-        REQUIRE(until([&] { return module.running().size() == requests; }));
+        while (askers.size() < requests) {
+            Asker& asker = ask();
+            REQUIRE(until([&] { return asker.stream != nullptr; }));
+        }
     }
     void only(std::initializer_list<std::size_t> kept) {
         settings.endpoints.clear();
@@ -123,7 +125,7 @@ TEST_CASE("an endpoint goes while it is busy, connecting and waited for", "[clus
     stage.settings.endpoints = {stage.ends.emplace_back().config};
     stage.apply();
     CHECK(stage.endpoint(1).connecting() == 0);
-    CHECK(stage.endpoint(1).open() == 1);
+    CHECK(stage.endpoint(1).open() == stage.endpoint(1).busy());
     REQUIRE(stage.until([&] { return waiting.stream != nullptr; }));
     CHECK(waiting.granted_by == stage.endpoint(0).id());
     stage.askers[0].stream->answer();
@@ -157,7 +159,7 @@ TEST_CASE("an endpoint that comes back before its last request has ended is the 
     stage.askers[0].stream->answer();
     stage.turn();
     CHECK(stage.endpoint(0).active() == 0);
-    CHECK(stage.endpoint(0).idle() == 1);
+    REQUIRE(stage.until([&] { return stage.endpoint(0).idle() == stage.endpoint(0).open(); }));
     stage.only({1});
     stage.turn();
     CHECK(stage.endpoints() == 1);
@@ -259,7 +261,7 @@ TEST_CASE("other limits hold for connections that are open", "[cluster_reload]")
 
 TEST_CASE("reloads that change nothing leave the pool alone", "[cluster_reload]") {
     UpstreamStage stage(2);
-    stage.settings.pool.min_connections = 2;
+    stage.settings.pool.min_connections = 5;
     stage.apply();
     stage.pass(100);
     const auto askers = stage.ask_many(2);

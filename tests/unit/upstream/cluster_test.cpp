@@ -61,14 +61,19 @@ TEST_CASE("there are never more than max_connections, whoever asks", "[cluster]"
     for (int round = 0; round < 30; ++round) {
         stage.ask_many(2);
         if (round % 3 == 0) stage.post();
-        stage.pass(40);
+        stage.pass(round % 5 == 4 ? 400 : 40);
         CHECK(stage.endpoint().open() <= 3);
         CHECK(stage.ends[0].sockets() == stage.endpoint().open());
         const auto running = stage.module.running();
         for (std::size_t i = 0; i < running.size(); ++i)
-            if ((i + static_cast<std::size_t>(round)) % 3 != 0) running[i]->answer(200, "");
+            if (round % 5 >= 3 || (i + static_cast<std::size_t>(round)) % 3 != 0) running[i]->answer(200, "");
         if (round % 7 == 3 && !stage.module.alive().empty()) stage.module.alive().front()->end(Fault::closed);
     }
+    for (int round = 0; round < 20; ++round) {
+        for (FakeClientStream* stream : stage.module.running()) stream->answer(200, "");
+        stage.pass(40);
+    }
+    CHECK(stage.cluster->waiting() == 0);
     CHECK(stage.endpoint().stats().checks_passed > 0);
     CHECK(stage.module.streams.size() > 40);
 }
@@ -167,7 +172,9 @@ TEST_CASE("after GOAWAY a connection finishes what it has, and another one takes
     CHECK(second.connection != old);
     first.stream->answer();
     CHECK(first.log == "granted head complete ");
-    CHECK(stage.endpoint().open() == 1);
+    stage.turn();
+    CHECK(stage.module.sessions[0] == nullptr);
+    CHECK(stage.endpoint().active() == 1);
 }
 
 TEST_CASE("an endpoint whose connection has room for streams helps out where another is full", "[cluster]") {
@@ -175,8 +182,11 @@ TEST_CASE("an endpoint whose connection has room for streams helps out where ano
     stage.settings.balance = config::Balance::round_robin;
     stage.settings.pool.max_connections = 1;
     stage.apply();
-    stage.ask_many(2);
-    REQUIRE(stage.until([&] { return stage.module.running().size() == 2; }));
+    for (std::size_t i = 0; i < 2; ++i) {
+        stage.ask();
+        REQUIRE(stage.until([&] { return stage.askers[i].stream != nullptr; }));
+    }
+    REQUIRE(stage.askers[0].connection != stage.askers[1].connection);
     stage.askers[0].stream->session->set_slots(1);
     const auto more = stage.ask_many(4);
     for (Asker* asker : more) CHECK(asker->connection == stage.askers[1].connection);

@@ -111,6 +111,7 @@ TEST_CASE("an idle connection is closed after idle_timeout, but for the minimum"
 
 TEST_CASE("a connection is retired before the peer would close it", "[endpoint]") {
     Warm stage(1);
+    stage.settings.pool.max_connections = 1;
     stage.begin();
     Asker& asker = stage.ask();
     const std::uint64_t first = asker.connection;
@@ -218,6 +219,7 @@ TEST_CASE("bytes that nobody asked for end an idle connection", "[endpoint]") {
 
 TEST_CASE("what cannot be repeated goes to a connection that is fresh", "[endpoint]") {
     Warm stage(1);
+    stage.settings.pool.max_connections = 1;
     stage.begin();
     Asker& get = stage.ask();
     const std::uint64_t first = get.connection;
@@ -235,6 +237,7 @@ TEST_CASE("what cannot be repeated goes to a connection that is fresh", "[endpoi
 
 TEST_CASE("a connection that the peer has ended is not fresh, even if nobody has noticed yet", "[endpoint]") {
     Warm stage(1);
+    stage.settings.pool.max_connections = 1;
     stage.begin();
     stage.ask().stream->answer();
     stage.turn();
@@ -291,7 +294,7 @@ TEST_CASE("errors in a row eject an endpoint, and when its time is over it is wa
     stage.pass(100);
     Endpoint& bad = stage.endpoint(1);
     for (int i = 0; i < 2; ++i) bad.failed(Failure::reset);
-    bad.succeeded();
+    bad.succeeded(0);
     for (int i = 0; i < 2; ++i) bad.failed(Failure::reset);
     CHECK(bad.health().available());
     bad.failed(Failure::first_byte_timeout);
@@ -326,7 +329,7 @@ TEST_CASE("no more than the share of endpoints is ejected, and never the only on
 TEST_CASE("when all checks fail all are used", "[endpoint]") {
     const std::size_t count = static_cast<std::size_t>(GENERATE(1, 3));
     UpstreamStage stage(count);
-    stage.settings.health_check = config::HealthCheckConfig{.interval = 1h, .rise = 1, .fall = 1};
+    stage.settings.health_check = config::HealthCheckConfig{.interval = 1h, .timeout = 1h, .rise = 1, .fall = 1};
     stage.module.ready_at_once = false;
     stage.apply();
     for (std::size_t i = 0; i < count; ++i) stage.endpoint(i).check_ended(false);
@@ -369,7 +372,7 @@ TEST_CASE("an endpoint that is not healthy keeps nothing warm, and is warm again
 TEST_CASE("who has recovered gets its share by and by", "[endpoint]") {
     UpstreamStage stage(2);
     stage.settings.slow_start = 10s;
-    stage.settings.health_check = config::HealthCheckConfig{.interval = 1h, .rise = 1, .fall = 1};
+    stage.settings.health_check = config::HealthCheckConfig{.interval = 1h, .timeout = 1h, .rise = 1, .fall = 1};
     stage.module.ready_at_once = false;
     stage.apply();
     stage.module.ready_at_once = true;
