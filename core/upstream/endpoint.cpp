@@ -78,10 +78,10 @@ void Endpoint::on_settings_changed() {
 void Endpoint::shed() {
     const std::uint64_t pooled = demand().open;
     std::uint64_t more = pooled - std::min(pooled, limit_.slots());
-    closing_surplus_ = true;
+    const bool nested = std::exchange(closing_surplus_, true);
     for (const Place place : {Place::idle, Place::roomy, Place::full})
         for (; more > 0 && !list(place).empty(); --more) list(place).front().retire();
-    closing_surplus_ = false;
+    closing_surplus_ = nested;
 }
 
 void Endpoint::retire() {
@@ -344,9 +344,9 @@ void Endpoint::carry_out(const Decision& decision) {
 }
 
 void Endpoint::close_idle(std::uint32_t most) {
-    closing_surplus_ = true;
+    const bool nested = std::exchange(closing_surplus_, true);
     for (; most > 0 && !list(Place::idle).empty(); --most) list(Place::idle).front().retire();
-    closing_surplus_ = false;
+    closing_surplus_ = nested;
 }
 
 void Endpoint::on_tick(std::int64_t now) {

@@ -122,6 +122,8 @@ void Http2ClientSession::on_read(Bytes bytes) {
     if (taken == NGHTTP2_ERR_FLOODED) doom_ = NGHTTP2_ENHANCE_YOUR_CALM;
     else if (taken < 0 && doom_ == NGHTTP2_NO_ERROR) doom_ = NGHTTP2_INTERNAL_ERROR;
     if (doom_ != NGHTTP2_NO_ERROR) return break_off(doom_);
+    if (!nghttp2_session_want_read(nghttp2_.get()))
+        retire();  // a rule was broken: its GOAWAY may have to wait for room
     tell_host();
     schedule_if_wanted();
 }
