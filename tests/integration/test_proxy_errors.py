@@ -345,8 +345,10 @@ class TestRetries:
     def test_what_may_be_repeated_is(self, run, method):
         link = run(closing, route={"retry": {"count": 2}})
         assert link.ask(method).status == 502
-        assert len(link.server.requests) == 3
-        assert link.sluice.upstream()["retries"] == 2
+        stats = link.sluice.upstream()
+        # A connection that was made ahead may have been closed before: one replay is free.
+        assert stats["retries"] == 2 and stats["replays"] <= 1
+        assert len(link.server.requests) == 3 + stats["replays"]
 
     def test_none_where_none_is_wanted(self, run):
         link = run(closing, route={"retry": {"count": 0}})
@@ -408,8 +410,9 @@ class TestRetries:
         link = run(closing, route={"retry": {"count": 1, "budget": 0.1}}, passive_health={"consecutive_errors": 0})
         for _ in range(100):
             assert link.ask().status == 502
-        retries = link.sluice.upstream()["retries"]
-        assert len(link.server.requests) == 100 + retries
+        stats = link.sluice.upstream()
+        retries = stats["retries"]
+        assert len(link.server.requests) == 100 + retries + stats["replays"]
         assert 5 <= retries <= 10 + 0.1 * 100 + 3, retries
 
 

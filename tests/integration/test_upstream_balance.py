@@ -277,6 +277,9 @@ class TestEjection:
                                         route={"first_byte_timeout": "100ms", "retry": {"count": 0}}))
         if how == "refusing":
             bad.refuse()
+        if how == "closing":  # what may be repeated goes elsewhere, but it counts
+            wait_until(lambda: ask(sluice).status in (200, 502) and health(sluice, bad) == "ejected")
+            return
         statuses = ask_many(sluice, 6)
         if how == "refusing":  # it is not even tried again so soon
             assert statuses.count(200) >= 3 and set(statuses) == {200, 502}

@@ -11,7 +11,8 @@ from support.load import Askers, Wrk
 from support.proxying import ask
 from support.settings import PATIENCE, patient, scaled
 from support.sockets import Watch
-from support.upstreams import hello, hold, server_tls
+from support.tls import server_tls
+from support.upstreams import hello, hold
 from support.waiting import wait_until
 
 BOTH = pytest.mark.parametrize("back", ["http", "http2"])
@@ -180,7 +181,7 @@ def warm_within_a_second(server, sluice, count):
     wait_until(lambda: server.open >= count and counts(sluice)["idle"] == count, 3)
     took = time.monotonic() - began
     assert took < patient(1), f"{took:.2f} s"
-    assert server.open == count
+    server.wait_open(count)  # a check may have one of its own for a moment
 
 
 class TestWarmth:

@@ -9,6 +9,7 @@ from support import configs
 from support.load import Askers, Wrk
 from support.proxying import ask
 from support.settings import PATIENCE, patient, scaled
+from support.tls import server_tls
 from support.upstreams import answering, hold
 from support.waiting import wait_until
 
@@ -188,8 +189,6 @@ class TestRoutes:
 class TestTlsFiles:
     def test_a_replaced_ca_is_taken(self, serve, start, certificates, tmp_path):
         """The content counts, not the name; what is broken is refused with its place."""
-        from support.upstreams import server_tls
-
         server = named(serve, "x", tls=server_tls(certificates.server()))
         ca = tmp_path / "ca.pem"
         ca.write_text(certificates.authority("Another").certificate.read_text())
@@ -201,8 +200,7 @@ class TestTlsFiles:
         fresh.rename(ca)
         wait_until(lambda: ask(sluice).status == 200)
         ca.write_text("no certificate at all\n")
-        assert not sluice.reload()["ok"]
-        error = sluice.status()["last_reload"]["error"]
+        error = wait_until(lambda: sluice.status()["last_reload"]["error"])
         assert str(ca) in error and ":" in error
         assert ask(sluice).status == 200
 
@@ -228,16 +226,17 @@ def test_shown_by_7_reloads_under_load(serve, start, back):
     stays = named(serve, "stays", protocol=back)
     others = [named(serve, "other", protocol=back) for _ in range(4)]
     pool = {"min_connections": 2, "max_connections": 50, "idle_timeout": "1h"}
-    sluice = start(configs.proxying(stays, pool=pool))
+    endless = {"max_requests_per_connection": 0}
+    sluice = start(configs.proxying(stays, listener_keys=endless, pool=pool))
     wait_until(lambda: stays.open == 2)
     rounds, pause = scaled((12, 0.1), (100, 0.5))
     with Askers(lambda: sluice.connect(), count=4) as askers, Crowd(sluice, 2) as crowd:
         wait_until(lambda: stays.open >= 2 and len(stays.requests) > 50 / PATIENCE)
         for n in range(rounds):
             chosen = [other for bit, other in enumerate(others) if n >> bit & 1]
-            sluice.apply(configs.proxying(stays, *chosen, pool=pool))
+            sluice.apply(configs.proxying(stays, *chosen, listener_keys=endless, pool=pool))
             time.sleep(pause)
-        sluice.apply(configs.proxying(stays, pool=pool))
+        sluice.apply(configs.proxying(stays, listener_keys=endless, pool=pool))
         for other in others:
             wait_until(lambda: other.open == 0, 10)
         total = askers.stop()

@@ -9,8 +9,8 @@ import pytest
 from support import configs
 from support.http import Closed, request
 from support.proxying import ask
-from support.tls import V12, V13
-from support.upstreams import answering, hello, server_tls
+from support.tls import V12, V13, server_tls
+from support.upstreams import answering, hello
 from support.waiting import wait_until
 
 BOTH = pytest.mark.parametrize("back", ["http", "http2"])

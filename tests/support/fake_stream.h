@@ -26,8 +26,8 @@ public:
     void body(Bytes bytes) { handler_->on_body(bytes); }
     void trailers(const HeaderMap& fields) { handler_->on_trailers(fields); }
     void complete() { handler_->on_complete(); }
-    void abort();        // it is gone, and the handler with it
-    void make_room();    // after `full`
+    void abort();      // it is gone, and the handler with it
+    void make_room();  // after `full`
     void end_handler() { handler_.reset(); }
 
     // All of the answer in one text: "200 hello." with a full stop where it is complete, "!" where it broke off.

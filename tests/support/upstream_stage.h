@@ -43,8 +43,8 @@ class Asker final : public PendingRequest, public ResponseSink {
 public:
     explicit Asker(Cluster& cluster) : cluster_(cluster) {}
     ~Asker();
-    Asker& ask();     // GET, or POST if wants_fresh
-    void give_up();   // in whatever state it is
+    Asker& ask();    // GET, or POST if wants_fresh
+    void give_up();  // in whatever state it is
     bool waits() const { return linked(); }
 
     std::uint64_t connection = 0;  // its id; 0: was given none

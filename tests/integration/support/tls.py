@@ -30,6 +30,26 @@ def client_context(*, trust=None, only=None, alpn=None, identity=None, ciphers=N
     return context
 
 
+def server_tls(pair, *, alpn=None, client_ca=None, versions=None):
+    """A context for `tls=` of a server; what clients name by SNI is kept in its `last_server_name`."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair.certificate, pair.key)
+    if alpn:
+        context.set_alpn_protocols(alpn)
+    if client_ca:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(client_ca.certificate)
+    if versions:
+        context.minimum_version, context.maximum_version = versions
+    context.last_server_name = None
+
+    def named(_, name, this):
+        this.last_server_name = name
+
+    context.sni_callback = named
+    return context
+
+
 class TlsClient(Client):
     def __init__(self, plain, context, sni="localhost", session=None):
         """Takes the plain client's socket over and shakes hands; raises ssl.SSLError where that fails."""

@@ -198,7 +198,8 @@ TEST_CASE("an upstream without endpoints refuses", "[cluster_queue]") {
     CHECK(stage.ask().refused == Failure::no_endpoint);
 }
 
-TEST_CASE("the time of waiting is counted from when a request began to wait, also where it was moved", "[cluster_queue]") {
+TEST_CASE("the time of waiting is counted from when a request began to wait, also where it was moved",
+          "[cluster_queue]") {
     UpstreamStage stage(2);
     stage.settings.pool.max_connections = 1;
     stage.settings.pool.pending_timeout = 1s;

@@ -96,16 +96,18 @@ TEST_CASE("who waits for an endpoint that goes is served by another, in the same
         if (!stage.askers[i].stream || stage.askers[i].granted_by != kept) continue;
         stage.askers[i].stream->answer(200, "");
     }
-    std::vector<Asker*> expected;
-    for (std::size_t i = 4; i < 10; ++i)
-        for (int events = 0; events < (stage.askers[i].log.ends_with("complete ") ? 3 : 1); ++events)
-            if (events == 0) expected.push_back(&stage.askers[i]);
-    std::erase_if(order, [seen = std::vector<Asker*>()](Asker* one) mutable {
-        const bool again = std::find(seen.begin(), seen.end(), one) != seen.end();
-        if (!again) seen.push_back(one);
-        return again;
-    });
-    CHECK(order == expected);
+    std::vector<Asker*> granted;  // each once, when it was told first
+    for (Asker* asker : order)
+        if (std::find(granted.begin(), granted.end(), asker) == granted.end()) granted.push_back(asker);
+    CHECK(granted.size() == 6);
+    CHECK(std::is_sorted(granted.begin(), granted.end(), [&](const Asker* a, const Asker* b) {
+        const auto place = [&](const Asker* one) {
+            return std::find_if(stage.askers.begin(), stage.askers.end(),
+                                [&](const Asker& other) { return &other == one; }) -
+                   stage.askers.begin();
+        };
+        return place(a) < place(b);
+    }));
     CHECK(stage.cluster->waiting() == 0);
 }
 
@@ -280,8 +282,8 @@ TEST_CASE("a drained endpoint is not chosen, ends its connections, and serves ag
     Busy stage(2, 2);
     Asker& old = stage.askers[0];
     const std::uint64_t id = old.granted_by;
-    const std::string address = stage.endpoint(0).id() == id ? stage.endpoint(0).identity().address
-                                                             : stage.endpoint(1).identity().address;
+    const std::string address =
+        stage.endpoint(0).id() == id ? stage.endpoint(0).identity().address : stage.endpoint(1).identity().address;
     CHECK(stage.cluster->drain_endpoint(address, true));
     CHECK_FALSE(stage.cluster->drain_endpoint("10.0.0.1:1", true));
     for (int i = 0; i < 6; ++i) CHECK(stage.ask().endpoint->id() != id);

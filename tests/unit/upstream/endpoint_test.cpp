@@ -37,15 +37,19 @@ TEST_CASE("min_connections are open before anybody asks, and again when one is c
     CHECK(stage.decisions() == "minimum 0-3 minimum 2-3 ");
 }
 
-TEST_CASE("the pool grows before it is all in use", "[endpoint]") {
+TEST_CASE("the pool grows before it is all in use, and shrinks again, though nobody ever waited", "[endpoint]") {
     Warm stage(5);
     stage.settings.pool.max_connections = 20;
+    stage.settings.pool.scale_down_hold = 1s;
     stage.begin();
-    stage.ask_many(5);
+    stage.pass(1000);  // nothing goes on any more
+    const auto askers = stage.ask_many(5);
     CHECK(stage.cluster->waiting() == 0);
-    stage.pass(200);
     CHECK(stage.endpoint().open() == 7);  // 5 / 0.8
     CHECK(stage.decisions() == "minimum 0-5 demand 5-7 ");
+    for (Asker* asker : askers) asker->stream->answer();
+    stage.pass(3000);
+    CHECK(stage.endpoint().open() == 5);
 }
 
 TEST_CASE("a request that waits makes the pool grow", "[endpoint]") {

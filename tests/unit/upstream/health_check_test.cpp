@@ -72,16 +72,23 @@ TEST_CASE("only the expected statuses pass", "[health_check]") {
 TEST_CASE("an endpoint is ill after `fall` failures in a row, and well after `rise` successes", "[health_check]") {
     Checked stage;
     stage.apply();
-    stage.pass_answering(1100, 503);
-    stage.pass_answering(1200, 200);
-    const HealthState& state = [&]() -> HealthState {
-        return stage.endpoint().health().state();
-    }();
-    CHECK(state == HealthState::healthy);
-    stage.pass_answering(2500, 503);
-    CHECK(stage.endpoint().health().state() == HealthState::unhealthy);
-    stage.pass_answering(3500, 200);
-    CHECK(stage.endpoint().health().available());
+    const auto check = [&](int status) {
+        REQUIRE(stage.until([&] {
+            stage.pass(20);
+            return !stage.module.running().empty();
+        }));
+        stage.module.running()[0]->answer(status, "");
+        return stage.endpoint().health().available();
+    };
+    CHECK(check(503));
+    CHECK(check(200));
+    CHECK(check(503));
+    CHECK_FALSE(check(503));
+    CHECK_FALSE(check(200));
+    CHECK_FALSE(check(503));
+    CHECK_FALSE(check(200));
+    CHECK(check(200));
+    CHECK(stage.events(EventType::endpoint_health) == 2);
 }
 
 TEST_CASE("a check fails that is not answered, broken off, or refused", "[health_check]") {
@@ -182,10 +189,11 @@ TEST_CASE("checks that are switched off count no more", "[health_check]") {
     stage.pass_answering(3000, 503);
     REQUIRE(stage.endpoint().health().state() == HealthState::unhealthy);
     const bool during = GENERATE(true, false);
-    if (during) REQUIRE(stage.until([&] {
-        stage.pass(20);
-        return !stage.module.running().empty();
-    }));
+    if (during)
+        REQUIRE(stage.until([&] {
+            stage.pass(20);
+            return !stage.module.running().empty();
+        }));
     stage.settings.health_check.reset();
     stage.apply();
     CHECK(stage.endpoint().health().available());
@@ -218,5 +226,6 @@ TEST_CASE("a check may be under way when its endpoint goes", "[health_check]") {
         stage.turn();
         CHECK(stage.endpoints() == 0);
     }
+    stage.turn();
     CHECK(stage.module.alive().empty());
 }

@@ -210,9 +210,9 @@ TEST_CASE("a failure is answered with a status, a short body, and the reason if 
         int status;
         const char* reason;
     };
-    const Row row = GENERATE(Row{Fault::closed, 502, "closed"}, Row{Fault::reset, 502, "reset"},
-                             Row{Fault::protocol, 502, "protocol"},
-                             Row{Fault::header_too_large, 502, "header_too_large"});
+    const Row row =
+        GENERATE(Row{Fault::closed, 502, "closed"}, Row{Fault::reset, 502, "reset"},
+                 Row{Fault::protocol, 502, "protocol"}, Row{Fault::header_too_large, 502, "header_too_large"});
     ProxyStage stage;
     stage.rules.expose_reason = GENERATE(true, false);
     FakeStream& client = stage.begin();
@@ -255,7 +255,8 @@ TEST_CASE("an answer that breaks off is broken off for the client", "[proxy_hand
     CHECK(stage.endpoint().stats().failures.total() == 1);
 }
 
-TEST_CASE("an endpoint that fails its requests is ejected, one whose kept connection was stale is not", "[proxy_handler]") {
+TEST_CASE("an endpoint that fails its requests is ejected, one whose kept connection was stale is not",
+          "[proxy_handler]") {
     ProxyStage stage(2);
     stage.settings.passive_health.consecutive_errors = 2;
     const bool bad_status = GENERATE(false, true);

@@ -51,7 +51,8 @@ TEST_CASE("a new connection that is closed under a request is no stale one", "[p
 
 TEST_CASE("a POST is never sent twice over HTTP/1", "[proxy_retry]") {
     ProxyStage stage;
-    stage.rules.retry = {.count = 5, .on = {RetryOn::connect_error, RetryOn::reset, RetryOn::timeout, RetryOn::http_503}};
+    stage.rules.retry = {.count = 5,
+                         .on = {RetryOn::connect_error, RetryOn::reset, RetryOn::timeout, RetryOn::http_503}};
     stage.rules.first_byte_timeout = 1s;
     const bool has_body = GENERATE(true, false);
     stage.warm();
