@@ -18,8 +18,8 @@ int run_daemon(const sluice::Options& options) {
     const int code = daemon.run();
     daemon.take_down();
     sluice::log::stop();
-    // getaddrinfo() cannot be ended early, and a name server that does not answer takes it half a minute; libuv waits for
-    // it, in the loop's end and again in that of its threads. Everything of ours is in order, so nobody has to wait.
+    // getaddrinfo() cannot be ended early, and a name server that does not answer takes it half a minute; libuv waits
+    // for it, in the loop's end and again in that of its threads. All that is ours is in order: nobody has to wait.
     if (daemon.waits_for_names()) _exit(code);
     return code;
 }

@@ -16,8 +16,9 @@ class Lookup final : private Task {
 public:
     class Events {
     public:
-        // In getaddrinfo's order (RFC 6724: the best one first), without doubles, and at least one; or Errc::address with
-        // its code (EAI_…) as native. Never called from inside start(). The Lookup may be destroyed, or started again.
+        // In getaddrinfo's order (RFC 6724: the best one first), without doubles, and at least one; or Errc::address
+        // with its code (EAI_…) as native. Never called from inside start(). The Lookup may be destroyed, or started
+        // again.
         virtual void on_resolved(Result<std::vector<Address>> addresses) = 0;
 
     protected:

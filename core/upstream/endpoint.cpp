@@ -27,7 +27,11 @@ Endpoint::Endpoint(Cluster& cluster, std::uint64_t id, Identity identity)
       limit_(cluster.settings().config.pool.max_connections),
       health_(cluster.worker().loop.now_ms()),
       backoff_(id),
-      warming_(id) {}
+      warming_(id) {
+    // Until a peer says less, one connection of HTTP/2 is taken to be enough for many.
+    if (rules().protocol == config::UpstreamProtocol::http2)
+        slots_each_ = static_cast<std::uint32_t>(rules().pool.max_concurrent_streams);
+}
 
 void Endpoint::inherit(const Endpoint& before) {
     health_ = before.health_;

@@ -1,6 +1,6 @@
 #pragma once
-// The addresses that a name of the configuration stands for now, looked up again every dns_refresh. While a lookup fails
-// the last ones count. Owned by its Cluster.
+// The addresses that a name of the configuration stands for now, looked up again every dns_refresh. While a lookup
+// fails the last ones count. Owned by its Cluster.
 
 #include <string>
 #include <vector>
@@ -26,8 +26,8 @@ public:
 
     const config::EndpointConfig& endpoint() const { return endpoint_; }
     void set_endpoint(const config::EndpointConfig& endpoint, config::Millis refresh);
-    // Of `name`: one only, getaddrinfo's first, which stays as long as the name has it. Of `dns`: all, sorted. Empty until
-    // the first lookup has succeeded.
+    // Of `name`: one only, getaddrinfo's first, which stays as long as the name has it. Of `dns`: all, sorted. Empty
+    // until the first lookup has succeeded.
     const std::vector<Address>& addresses() const { return addresses_; }
     bool answered() const { return answered_; }  // the first lookup has ended, in whatever way
 

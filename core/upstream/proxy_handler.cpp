@@ -89,6 +89,7 @@ void ProxyHandler::on_granted(UpstreamConnection& connection) {
     connection_ = &connection;
     // Whoever was there before the request may have been left by its peer in that moment.
     reused_ = connection.requests() > 0 || connection.created_ms() < asked_ms_;
+    old_ = connection.requests() > 0 || connection.created_ms() + kOld < asked_ms_;
     idle_ms_ = connection.idle() && connection.requests() > 0 ? now_ms() - connection.idle_since_ms() : 0;
     Forwarding::Outgoing& out = target_.scratch();
     target_.forwarding().request(stream_->exchange(), out);
@@ -105,9 +106,7 @@ void ProxyHandler::send_kept() {
     const End end = complete_ && !sent_trailers_ ? End::yes : End::no;
     if (!kept_.empty() || end == End::yes) upstream_->send_body(kept_, end);
     if (sent_trailers_) upstream_->send_trailers(kept_trailers_);
-    const bool http2 = target_.cluster().settings().config.protocol == config::UpstreamProtocol::http2;
-    // HTTP/1 gives no proof that a request was not looked at; what cannot be repeated need not be kept.
-    if (kept_.size() > kReplayable || (!idempotent_ && !http2)) drop_kept();
+    if (kept_.size() > kReplayable) drop_kept();
     if (complete_) request_sent();
     else stream_->resume_ingress();
 }
@@ -224,7 +223,8 @@ void ProxyHandler::on_failed(Fault fault, bool answer_begun) {
     const bool unprocessed = fault == Fault::unprocessed;
     const bool stale = reused_ && fault == Fault::closed && !answer_begun;
     // The connection's age is to blame, not the endpoint.
-    if (!stale && !unprocessed && (fault == Fault::reset || connection_->may_blame()))
+    const bool excused = unprocessed || (stale && old_ && replays_ == 0);
+    if (!excused && (fault == Fault::reset || connection_->may_blame()))
         endpoint->failed(failure_of(fault, answer_begun));
     if (may_repeat() && replays_ == 0 && (unprocessed || (stale && idempotent_))) return replay();
     if (stale && !idempotent_) return fail_attempt(Failure::unreplayable);

@@ -31,6 +31,7 @@ public:
 
 private:
     enum class Stage : std::uint8_t { idle, waiting, asking, answering, done };
+    static constexpr std::int64_t kOld = 1000;  // ms
     // The beginning of a body is kept for another attempt, up to this size.
     static constexpr std::size_t kReplayable = 16 * 1024;
 
@@ -91,7 +92,8 @@ private:
     bool idempotent_ = false;
     bool keeps_all_ = true;  // kept_ is all that came of the body so far
     bool complete_ = false;  // the request
-    bool reused_ = false;    // the attempt's connection had served before
+    bool reused_ = false;    // the attempt's connection was there before it
+    bool old_ = false;       // so long, or so used, that its end is no fault of the endpoint's
     bool sent_trailers_ = false, answer_ended_ = false;
 };
 

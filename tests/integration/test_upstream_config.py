@@ -177,7 +177,8 @@ class TestPrinted:
 def test_a_listener_may_be_proxied_to_itself(start):
     """Silly, but not a crash: it ends when the connections, or the waiting ones, are too many."""
     port = configs.free_port()
-    sluice = start(configs.proxying(f"127.0.0.1:{port}", listener_keys={"bind": f"127.0.0.1:{port}", "keep_alive_timeout": "1s"},
+    sluice = start(configs.proxying(f"127.0.0.1:{port}",
+                                    listener_keys={"bind": f"127.0.0.1:{port}", "keep_alive_timeout": "1s"},
                                     pool={"max_connections": 5, "max_pending": 5, "pending_timeout": "300ms"}))
     with sluice.connect() as client:
         assert client.ask().status in (502, 503, 504)
