@@ -19,7 +19,7 @@ ROUTE = {"idle_timeout": "1h", "first_byte_timeout": "1h"}
 PIECE = b"0123456789abcdef" * 4096
 # Large enough that kernel and daemon together can't hold it.
 SIZE = scaled(32, 1024) * MIB
-RATE, SECONDS = scaled(4, 1) * MIB, scaled(2, 20)
+RATE, SECONDS = scaled(4, 1) * MIB, scaled(1.5, 20)
 
 
 def giving(size):

@@ -277,7 +277,7 @@ def test_upstreams_come_and_go_under_load(serve, start, needs):
                               upstreams=[configs.upstream(name, server) for name in names])
 
     sluice = start(with_names("a"))
-    with Wrk(sluice.url() + "/a", connections=8, seconds=scaled(3, 30)) as wrk:
+    with Wrk(sluice.url() + "/a", connections=8, seconds=scaled(2, 30)) as wrk:
         while wrk.running:
             for names in (("a", "b"), ("a", "b", "c"), ("a",)):
                 sluice.apply(with_names(*names))

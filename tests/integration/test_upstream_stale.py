@@ -11,7 +11,7 @@ from support.backends import Nginx, Node
 from support.http import Closed
 from support.load import Crew
 from support.proxying import ask
-from support.settings import PATIENCE, patient, scaled
+from support.settings import LONG, PATIENCE, patient, scaled
 from support.upstreams import hello
 from support.waiting import wait_until
 
@@ -32,14 +32,15 @@ class Spaced(Crew):
     def _run(self, number):
         with self.sluice.connect() as client:
             for n in range(self.requests):
+                # A tenth below to a tenth above, so that most meet the server just before, while, or after it closes.
+                if n:
+                    time.sleep(self.around * (0.9 + 0.2 * ((n * 7 + number * 3) % 20) / 19))
                 body = b"x" if self.method == "POST" else None
                 answer = client.ask(self.method, self.path, headers={"X-Number": f"{number}-{n}"}, body=body)
                 with self.lock:
                     self.statuses[answer.status] += 1
                     if reason := answer.get("x-sluice-reason"):
                         self.reasons[reason] += 1
-                # A tenth below to a tenth above, so that most meet the server just before, while, or after it closes.
-                time.sleep(self.around * (0.9 + 0.2 * ((n * 7 + number * 3) % 20) / 19))
 
     def stop(self):
         for thread in self.threads:
@@ -63,6 +64,9 @@ class TestShownBy1AroundTheIdleTimeout:
     def run(self, start, serve, method):
         server = serve(idle=IDLE)
         sluice = start(configs.proxying(server, pool={"max_connections": 200}, route=NO_RETRY, **NO_EJECTION))
+        if not LONG:  # so few requests would be none but those from which the time is learned
+            wait_until(lambda: ask(sluice).status == 200 and server.wait_open(0) is None and keep_alive_ms(sluice))
+            server.forget()
         with Spaced(sluice, CLIENTS, REQUESTS, IDLE, method) as spaced:
             spaced.stop()
         return server, sluice, spaced
@@ -78,7 +82,7 @@ class TestShownBy1AroundTheIdleTimeout:
         assert not twice(server)
         assert set(spaced.statuses) <= {200, 502}
         failed, total = spaced.statuses[502], CLIENTS * REQUESTS
-        assert failed <= max(1, total // 10_000), spaced.reasons
+        assert failed <= total // 10_000, spaced.reasons
         assert set(spaced.reasons) <= {"unreplayable"}
         assert sluice.upstream()["failures"].get("unreplayable", 0) == failed
         print(f"{total} POSTs, {failed} failed, {server.opened} connections")
@@ -110,13 +114,13 @@ def keep_alive_ms(sluice):
 
 
 def test_what_the_server_tells_is_believed(start, serve):
-    server = serve(lambda exchange: exchange.answer(headers=[("keep-alive", "timeout=2, max=100")]))
+    server = serve(lambda exchange: exchange.answer(headers=[("keep-alive", "timeout=1, max=100")]))
     sluice = start(configs.proxying(server))
     assert ask(sluice).status == 200
-    assert keep_alive_ms(sluice) == 2000
+    assert keep_alive_ms(sluice) == 1000
     used = server.connections[0]
     wait_until(lambda: used.ended, 3)
-    assert 1.0 < used.ended - server.last.when < 2.0, "retired before the server would"
+    assert 0.5 < used.ended - server.last.when < 1.0, "retired before the server would"
 
 
 def test_what_is_seen_is_learned(start, serve):

@@ -182,7 +182,7 @@ TEST_CASE("reloads more frequent than checks do not put them off", "[health_chec
     CHECK(stage.checks() >= 4);
 }
 
-TEST_CASE("checks that are switched off count no more", "[health_check]") {
+TEST_CASE("an endpoint whose checks are switched off is healthy", "[health_check]") {
     Checked stage;
     stage.settings.pool.min_connections = 1;
     stage.apply();
