@@ -376,6 +376,7 @@ class TestSize:
         assert statuses == {200}
         assert turns([one for one in seen if one["rule"] != "minimum"]) <= 2, seen
 
+    @pytest.mark.bench
     def test_shown_by_3_a_step_of_load(self, start, serve, certificates):
         """From few requests to many, where a connect costs 50 ms: after a second hardly any waits for one."""
         server = serve(handshake_delay=0.05, tls=server_tls(certificates.server()))
