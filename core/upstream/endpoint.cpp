@@ -248,7 +248,7 @@ std::string Endpoint::reason_of(const Error& error) const {
 
 UpstreamConnection* Endpoint::take(const PendingRequest& request) {
     UpstreamConnection* connection = newest(request);
-    if (!connection || (request.wants_fresh && !is_fresh(*connection))) return nullptr;
+    if (!connection || (request.wants_fresh && !is_fresh(*connection, request))) return nullptr;
     count_attempt(connection->requests() > 0);
     return connection;
 }
@@ -277,9 +277,11 @@ UpstreamConnection* Endpoint::dedicated_to(const PendingRequest& request) {
 bool Endpoint::may_serve(const PendingRequest& request) { return !dedicated() || dedicated_to(request); }
 
 // RFC 9110, 9.2.2: what cannot be repeated goes only where the peer has no reason to be closing.
-bool Endpoint::is_fresh(const UpstreamConnection& connection) const {
+bool Endpoint::is_fresh(const UpstreamConnection& connection, const PendingRequest& request) const {
     const std::int64_t idle_ms = now_ms() - connection.idle_since_ms();
-    if (connection.exchanges() > 0 || (connection.requests() == 0 && idle_ms < kUseless)) return true;
+    if (connection.exchanges() > 0) return true;
+    if (connection.created_ms() < request.newer_than_ms) return idle_ms <= 1 && connection.looks_alive();
+    if (connection.requests() == 0 && idle_ms < kUseless) return true;
     // An HTTP/2 peer that leaves says which requests it has not looked at.
     const bool http2 = rules().protocol == config::UpstreamProtocol::http2;
     return (http2 || idle_ms < keep_alive_.fresh_ms()) && connection.looks_alive();

@@ -33,9 +33,10 @@ public:
     virtual void on_granted(UpstreamConnection& connection) = 0;
     virtual void on_refused(Failure failure) = 0;
 
-    std::uint64_t hash = 0;               // of its key, for consistent_hash
-    std::uint64_t avoid = 0;              // id of an endpoint that has failed it; 0 = none
-    bool wants_fresh = false;             // it cannot be sent twice: no connection that may be stale
+    std::uint64_t hash = 0;          // of its key, for consistent_hash
+    std::uint64_t avoid = 0;         // id of an endpoint that has failed it; 0 = none
+    bool wants_fresh = false;        // it cannot be sent twice: no connection that may be stale
+    std::int64_t newer_than_ms = 0;  // with wants_fresh: made since then, or in use a moment ago; 0 = does not matter
     const PeerAddress* client = nullptr;  // for the PROXY protocol
     bool is_of(const PeerAddress& other) const {
         return client && client->family == other.family && client->ip == other.ip && client->port == other.port;
@@ -145,7 +146,7 @@ private:
     std::uint32_t count(Place place) const { return counts_[static_cast<std::size_t>(place)]; }
     UpstreamConnection* newest(const PendingRequest& request);
     UpstreamConnection* dedicated_to(const PendingRequest& request);
-    bool is_fresh(const UpstreamConnection& connection) const;
+    bool is_fresh(const UpstreamConnection& connection, const PendingRequest& request) const;
     Demand demand() const;
     bool resting() const;
     bool in_service() const;

@@ -284,6 +284,7 @@ bool ProxyHandler::replay_crossed() {
 void ProxyHandler::replay() {
     ++replays_;
     wants_fresh = true;
+    newer_than_ms = now_ms();  // its peer may be closing all that it has
     try_again(stats().replays);
 }
 

@@ -44,7 +44,7 @@ class Spaced(Crew):
 
     def stop(self):
         for thread in self.threads:
-            thread.join(self.around * self.requests * 2 + patient(20))
+            thread.join(self.requests * (self.around * 2 + 0.05) + patient(20))
             assert not thread.is_alive(), "a client never ended"
 
 
