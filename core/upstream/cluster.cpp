@@ -316,15 +316,22 @@ bool Cluster::suits(const PendingRequest& request, Endpoint& endpoint) const {
 // A connection has room: those that wait have their turn.
 void Cluster::on_connection_free(Endpoint& endpoint) {
     while (!pending_.empty() && !ending_) {
-        PendingRequest* request =
-            pending_.find_if([&](const PendingRequest& waiting) { return suits(waiting, endpoint); });
-        UpstreamConnection* connection = request ? endpoint.take(*request) : nullptr;
-        if (!connection) return;
+        UpstreamConnection* connection = nullptr;
+        PendingRequest* request = pending_.find_if([&](const PendingRequest& waiting) {
+            connection = suits(waiting, endpoint) ? endpoint.take(waiting) : nullptr;
+            return connection != nullptr;
+        });
+        if (!request) break;
         dequeue(*request);
         request->endpoint = &endpoint;
         stats_.wait_us.record(EventLoop::now_us() - request->since_us);
         request->on_granted(*connection);
     }
+    if (ending_) return;
+    // Who can have none of those that are there needs a new one.
+    PendingRequest* left =
+        pending_.find_if([&](const PendingRequest& waiting) { return waiting.endpoint == &endpoint; });
+    if (left) endpoint.help(*left);
 }
 
 // One request for each connection that could not be made: the others have theirs still coming.

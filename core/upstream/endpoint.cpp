@@ -280,7 +280,8 @@ bool Endpoint::may_serve(const PendingRequest& request) { return !dedicated() ||
 bool Endpoint::is_fresh(const UpstreamConnection& connection, const PendingRequest& request) const {
     const std::int64_t idle_ms = now_ms() - connection.idle_since_ms();
     if (connection.exchanges() > 0) return true;
-    if (connection.created_ms() < request.newer_than_ms) return idle_ms <= 1 && connection.looks_alive();
+    if (connection.created_ms() < request.newer_than_ms)
+        return !has_room() && connecting() == 0 && idle_ms <= 1 && connection.looks_alive();
     if (connection.requests() == 0 && idle_ms < kUseless) return true;
     // An HTTP/2 peer that leaves says which requests it has not looked at.
     const bool http2 = rules().protocol == config::UpstreamProtocol::http2;
@@ -299,6 +300,11 @@ void Endpoint::prepare_for(PendingRequest& request) {
     } else {
         look();
     }
+}
+
+void Endpoint::help(PendingRequest& request) {
+    const bool hopeless = request.wants_fresh && connecting() == 0 && idle() > 0;
+    if (hopeless && !closing_surplus_ && !dedicated() && in_service()) prepare_for(request);
 }
 
 void Endpoint::succeeded(std::int64_t idle_ms) {

@@ -76,6 +76,8 @@ public:
     UpstreamConnection* take(const PendingRequest& request);
     // It will wait here: opens what it needs.
     void prepare_for(PendingRequest& request);
+    // It still waits, though a connection has become free: nothing that is there or comes is good enough for it.
+    void help(PendingRequest& request);
     bool has_room() const { return open() < limit_.slots(); }
     bool takes_more() const { return has_room() || idle() > 0 || count(Place::roomy) > 0; }
     bool may_serve(const PendingRequest& request);  // nothing that it has is another client's alone
