@@ -315,7 +315,7 @@ bool Cluster::suits(const PendingRequest& request, Endpoint& endpoint) const {
 
 // A connection has room: those that wait have their turn.
 void Cluster::on_connection_free(Endpoint& endpoint) {
-    while (!pending_.empty() && !ending_) {
+    while (!pending_.empty() && !ending_ && endpoint.has_free_connection()) {
         UpstreamConnection* connection = nullptr;
         PendingRequest* request = pending_.find_if([&](const PendingRequest& waiting) {
             connection = suits(waiting, endpoint) ? endpoint.take(waiting) : nullptr;

@@ -79,7 +79,8 @@ public:
     // It still waits, though a connection has become free: nothing that is there or comes is good enough for it.
     void help(PendingRequest& request);
     bool has_room() const { return open() < limit_.slots(); }
-    bool takes_more() const { return has_room() || idle() > 0 || count(Place::roomy) > 0; }
+    bool has_free_connection() const { return idle() > 0 || count(Place::roomy) > 0; }
+    bool takes_more() const { return has_room() || has_free_connection(); }
     bool may_serve(const PendingRequest& request);  // nothing that it has is another client's alone
     void note_refused();
     // Demand or rules have changed: opens and closes connections as they say.
