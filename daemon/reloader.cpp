@@ -1,21 +1,16 @@
 #include "daemon/reloader.h"
 
 #include <algorithm>
-#include <chrono>
 #include <thread>
 #include <utility>
 
+#include "core/base/wall_clock.h"
 #include "daemon/background.h"
 #include "daemon/watcher.h"
 
 namespace sluice {
 
 namespace {
-
-std::int64_t unix_ms() {
-    using namespace std::chrono;
-    return duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count();
-}
 
 // A file that changes while it is read is read again.
 config::Checked<config::Loaded> load_stable(const std::string& file, const config::SettingsTable& table) {

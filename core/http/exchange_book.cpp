@@ -75,6 +75,12 @@ int status_of(Reason reason) {
     return found == std::end(kRefusals) ? 0 : found->status;
 }
 
+ResponseHead refusal_head(int status, const std::string& body) {
+    ResponseHead head{.status = status, .content_length = body.size(), .headers = {{"content-type", "text/plain"}}};
+    if (status == 503) head.headers.add("retry-after", kRetryAfter);
+    return head;
+}
+
 std::string refusal_body(int status) {
     return std::to_string(status) + " " + std::string(reason_phrase(status)) + "\n";
 }

@@ -27,6 +27,8 @@ bool was_last_request(const SessionHost& host);
 int status_of(Reason reason);
 // "404 Not Found\n"
 std::string refusal_body(int status);
+// For an answer of ours whose body is that.
+ResponseHead refusal_head(int status, const std::string& body);
 inline constexpr std::string_view kRetryAfter = "1";  // seconds, with 503: places free up quickly
 
 }  // namespace sluice

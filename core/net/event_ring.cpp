@@ -1,8 +1,9 @@
 #include "core/net/event_ring.h"
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
+
+#include "core/base/wall_clock.h"
 
 namespace sluice {
 
@@ -35,9 +36,8 @@ std::uint16_t EventRing::source(const std::string& name) {
 }
 
 void EventRing::add(Event event) {
-    using namespace std::chrono;
     event.sequence = next_++;
-    event.unix_ms = duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count();
+    event.unix_ms = unix_ms();
     events_[event.sequence % kCapacity] = std::move(event);
     followers_.for_each([](EventFollower& follower) { follower.on_event(); });
 }

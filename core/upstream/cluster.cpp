@@ -1,21 +1,15 @@
 #include "core/upstream/cluster.h"
 
 #include <algorithm>
-#include <chrono>
-#include <iterator>
 #include <utility>
 
 #include "core/base/log.h"
+#include "core/base/wall_clock.h"
 #include "core/net/worker.h"
 
 namespace sluice {
 
 namespace {
-
-std::int64_t unix_ms() {
-    using namespace std::chrono;
-    return duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count();
-}
 
 bool is_named(const config::EndpointConfig& endpoint) {
     return endpoint.kind == config::EndpointConfig::Kind::name || endpoint.kind == config::EndpointConfig::Kind::dns;

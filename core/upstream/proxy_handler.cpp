@@ -236,10 +236,7 @@ void ProxyHandler::fail_attempt(Failure failure) {
         finish(failure);
         return stream_->reset({Errc::reset});
     }
-    if (may_retry(failure)) {
-        ++retries_;
-        return try_again(stats().retries);
-    }
+    if (may_retry(failure)) return retry();
     answer_failure(failure);
 }
 
@@ -252,24 +249,29 @@ void ProxyHandler::try_again(std::uint64_t& counter) {
 bool ProxyHandler::may_retry(Failure failure) {
     const auto* found = std::find_if(std::begin(kConditions), std::end(kConditions),
                                      [&](const Condition& condition) { return condition.failure == failure; });
+    return found != std::end(kConditions) && (idempotent_ || was_not_sent(failure)) && takes_retry(found->on);
+}
+
+// The route wants it, it can be done, and the budget has one left: which is then spent.
+bool ProxyHandler::takes_retry(config::RetryOn on) {
     const config::RetryConfig& rule = rules().retry;
-    if (found == std::end(kConditions) || !contains(rule.on, found->on) || retries_ >= rule.count) return false;
-    if (!may_repeat() || !(idempotent_ || was_not_sent(failure))) return false;
+    if (!contains(rule.on, on) || retries_ >= rule.count || !may_repeat()) return false;
     return target_.cluster().retry_budget().take(now_ms(), rule.budget);
+}
+
+void ProxyHandler::retry() {
+    ++retries_;
+    try_again(stats().retries);
 }
 
 // True if the answer is thrown away and another attempt is under way.
 bool ProxyHandler::retries_status(int status) {
     static constexpr config::RetryOn kStatus[] = {config::RetryOn::http_502, config::RetryOn::http_503,
                                                   config::RetryOn::http_504};
-    const config::RetryConfig& rule = rules().retry;
-    if (!contains(rule.on, kStatus[status - 502]) || retries_ >= rule.count || !may_repeat() || !idempotent_)
-        return false;
-    if (!target_.cluster().retry_budget().take(now_ms(), rule.budget)) return false;
+    if (!idempotent_ || !takes_retry(kStatus[status - 502])) return false;
     endpoint->failed(Failure::bad_status);
     std::exchange(upstream_, nullptr)->cancel();
-    ++retries_;
-    try_again(stats().retries);
+    retry();
     return true;
 }
 
@@ -292,8 +294,7 @@ void ProxyHandler::answer_failure(Failure failure) {
     finish(failure);
     const int status = status_of(failure);
     const std::string body = refusal_body(status);
-    ResponseHead head{.status = status, .content_length = body.size(), .headers = {{"content-type", "text/plain"}}};
-    if (status == 503) head.headers.add("retry-after", kRetryAfter);
+    ResponseHead head = refusal_head(status, body);
     if (rules().expose_reason) head.headers.add("x-sluice-reason", to_string(failure));
     stream_->send_head(head, End::no);
     stream_->send_body(Bytes(body), End::yes);

@@ -63,6 +63,8 @@ private:
     void fail_attempt(Failure failure);
     bool may_repeat() const { return keeps_all_ && stage_ != Stage::answering && stage_ != Stage::done; }
     bool may_retry(Failure failure);
+    bool takes_retry(config::RetryOn on);
+    void retry();
     void try_again(std::uint64_t& counter);
     bool retries_status(int status);
     bool replay_crossed();

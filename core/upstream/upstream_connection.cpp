@@ -44,6 +44,14 @@ void UpstreamConnection::start() {
     if (transport_->start(*this) == Start::ready) on_ready();
 }
 
+// Whatever the session writes meanwhile goes out with the flush that follows.
+template <class Call>
+void UpstreamConnection::tell_session(Call&& call) {
+    in_turn_ = true;
+    call(*session_);
+    in_turn_ = false;
+}
+
 // Without ALPN in the answer HTTP/1 is spoken (RFC 9113, 3.2): HTTP/2 insists on its own.
 void UpstreamConnection::on_ready() {
     if (state_ == State::ended) return;
@@ -52,9 +60,7 @@ void UpstreamConnection::on_ready() {
     if (transport_->tls_info() && agreed != ours && (http2 || !agreed.empty()))
         return fail(Failure::connect_error, {Errc::unsupported});
     session_ = module_.make_client_session(*this);
-    in_turn_ = true;
-    session_->start();
-    in_turn_ = false;
+    tell_session([](ClientSession& session) { session.start(); });
     flush();
 }
 
@@ -123,9 +129,7 @@ void UpstreamConnection::wind_up() {
 void UpstreamConnection::on_data(Bytes bytes) {
     if (state_ == State::ended) return;
     read_ms_ = now_ms();
-    in_turn_ = true;
-    session_->on_read(bytes);
-    in_turn_ = false;
+    tell_session([&](ClientSession& session) { session.on_read(bytes); });
     flush();
 }
 
@@ -134,9 +138,7 @@ void UpstreamConnection::on_end() {
     if (!session_) return fail(Failure::connect_error, {Errc::closed});
     // RFC 9112, 9.8: a body that lasts until the end may have been cut off.
     if (!transport_->ended_cleanly()) return fail(Failure::closed, {Errc::closed});
-    in_turn_ = true;
-    session_->on_read_end();
-    in_turn_ = false;
+    tell_session([](ClientSession& session) { session.on_read_end(); });
     flush();
 }
 
@@ -147,9 +149,7 @@ void UpstreamConnection::on_error(Error error) {
 
 void UpstreamConnection::on_writable() {
     if (state_ == State::ended || !session_) return;
-    in_turn_ = true;
-    session_->on_writable();
-    in_turn_ = false;
+    tell_session([](ClientSession& session) { session.on_writable(); });
     flush();
 }
 
@@ -168,15 +168,11 @@ void UpstreamConnection::flush() {
 bool UpstreamConnection::write_some() {
     if (state_ == State::ended || !session_) return false;
     ByteQueue out(chunks());
-    in_turn_ = true;
-    session_->on_write(out);
-    in_turn_ = false;
+    tell_session([&](ClientSession& session) { session.on_write(out); });
     if (state_ == State::ended || out.empty()) return false;
     transport_->write(std::move(out));
     if (transport_->pending_bytes() > Transport::kLowWater) return false;
-    in_turn_ = true;
-    session_->on_writable();
-    in_turn_ = false;
+    tell_session([](ClientSession& session) { session.on_writable(); });
     return state_ != State::ended;
 }
 

@@ -129,6 +129,8 @@ private:
     void run() override;
     void on_timer(std::int64_t now_ms) override;
 
+    template <class Call>
+    void tell_session(Call&& call);
     void flush();
     bool write_some();
     void fail(Failure failure, Error error);

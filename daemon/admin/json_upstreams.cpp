@@ -1,9 +1,9 @@
 #include "daemon/admin/json_upstreams.h"
 
 #include <algorithm>
-#include <chrono>
 #include <map>
 
+#include "core/base/wall_clock.h"
 #include "core/net/worker.h"
 #include "daemon/admin/json_parts.h"
 
@@ -12,11 +12,7 @@ namespace sluice::admin {
 namespace {
 
 // When something happened that the loop's clock has seen.
-std::string time_of(std::int64_t loop_ms, std::int64_t now_ms) {
-    using namespace std::chrono;
-    const auto now = duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count();
-    return iso_time(now - (now_ms - loop_ms));
-}
+std::string time_of(std::int64_t loop_ms, std::int64_t now_ms) { return iso_time(unix_ms() - (now_ms - loop_ms)); }
 
 const char* state_of(const Endpoint& endpoint) {
     return endpoint.retired() ? "retiring" : endpoint.draining() ? "draining" : "serving";

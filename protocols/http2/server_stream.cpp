@@ -124,9 +124,7 @@ void ServerStream::refuse(Reason reason) {
     if (answer_ != Answer::none || status == 0) return give_up(NGHTTP2_CANCEL);
     handler_.reset();
     const std::string body = refusal_body(status);
-    ResponseHead head{.status = status, .content_length = body.size(), .headers = {{"content-type", "text/plain"}}};
-    if (status == 503) head.headers.add("retry-after", kRetryAfter);
-    send_head(head, End::no);
+    send_head(refusal_head(status, body), End::no);
     send_body(Bytes(body), End::yes);
 }
 
