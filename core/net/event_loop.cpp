@@ -25,7 +25,6 @@ EventLoop& owner_of(Handle* handle) {
 
 EventLoop::EventLoop() {
     uv_loop_init(&loop_);
-    uv_loop_configure(&loop_, UV_METRICS_IDLE_TIME);
     timers_ = std::make_unique<TimerWheel>(now_ms());
     prepare_ = make_handle<uv_prepare_t>(this, uv_prepare_init);
     no_sleep_ = make_handle<uv_idle_t>(this, uv_idle_init);
@@ -34,7 +33,6 @@ EventLoop::EventLoop() {
         uv_async_init(loop, handle, [](uv_async_t* a) { owner_of(a).run_posted(); });
     });
     uv_prepare_start(prepare_.get(), [](uv_prepare_t* p) { owner_of(p).end_turn(); });
-    turn_began_ns_ = uv_hrtime();
 }
 
 EventLoop::~EventLoop() {
@@ -64,6 +62,7 @@ void EventLoop::post(Fn fn) {
 }
 
 void EventLoop::run_posted() {
+    note_work();
     std::vector<Fn> batch;
     {
         const std::lock_guard lock(mutex_);
@@ -88,6 +87,7 @@ void EventLoop::bury() {
 }
 
 void EventLoop::end_turn() {
+    note_work();
     timers_->advance(now_ms());
     run_tasks();
     bury();
@@ -97,12 +97,8 @@ void EventLoop::end_turn() {
     measure_turn();
 }
 
-// Sockets are served between two ends of turn; the sleep in between is libuv's idle time.
 void EventLoop::measure_turn() {
-    const std::uint64_t now = uv_hrtime(), idle = uv_metrics_idle_time(&loop_);
-    turn_times_.record((now - turn_began_ns_ - (idle - idle_ns_)) / 1000);
-    turn_began_ns_ = now;
-    idle_ns_ = idle;
+    turn_times_.record((uv_hrtime() - std::exchange(work_began_ns_, 0)) / 1000);
     ++turn_;
 }
 

@@ -69,7 +69,9 @@ void Listener::watch() {
 void Listener::resume() {
     paused_ = false;
     uv_poll_start(poll_.get(), UV_READABLE, [](uv_poll_t* handle, int, int) {
-        static_cast<Listener*>(handle->data)->accept_some(kAcceptsPerTurn);
+        auto* listener = static_cast<Listener*>(handle->data);
+        listener->worker_.loop.note_work();
+        listener->accept_some(kAcceptsPerTurn);
     });
 }
 

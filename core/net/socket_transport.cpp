@@ -130,6 +130,7 @@ void SocketTransport::begin_connect() {
 
 // Where there is none, connecting_ stays: nothing is read or written.
 void SocketTransport::on_connected(int status) {
+    loop_.note_work();
     if (status != 0) return tell_error(status);
     delete std::exchange(connecting_, nullptr);
     if (!queued_.empty()) start_write();
@@ -250,6 +251,7 @@ void SocketTransport::start_write() {
 }
 
 void SocketTransport::on_written(int status) {
+    loop_.note_work();
     in_flight_ = nullptr;
     if (status == UV_ECANCELED) return;
     if (status != 0) return events_->on_error(error_of(status));
