@@ -80,6 +80,27 @@ bool is_authority(std::string_view text) {
     return is_host(text.substr(0, colon)) && is_port(text.substr(colon + 1));
 }
 
+// RFC 3986, 3.1, in lower case.
+bool is_scheme(std::string_view text) {
+    const auto is_scheme_char = [](char c) { return is_lower_alnum(c) || c == '+' || c == '-' || c == '.'; };
+    return !text.empty() && text.front() >= 'a' && text.front() <= 'z' && std::ranges::all_of(text, is_scheme_char);
+}
+
+// A host with a port or not, or all names below one.
+bool is_site(std::string_view text) {
+    if (!text.starts_with("*.")) return is_authority(text);
+    return !text.starts_with("*.[") && is_authority(text.substr(2));
+}
+
+// Browsers leave it out (RFC 6454, 6.2), so with it the origin would never be met.
+std::string without_default_port(std::string origin) {
+    constexpr std::pair<std::string_view, std::string_view> kDefaults[] = {{"http:", ":80"}, {"https:", ":443"}};
+    for (const auto& [scheme, port] : kDefaults) {
+        if (origin.starts_with(scheme) && origin.ends_with(port)) origin.resize(origin.size() - port.size());
+    }
+    return origin;
+}
+
 CheckedText check_header_name(std::string_view text) {
     if (is_token(text)) return std::string(text);
     return expected("a header name: letters, digits and !#$%&'*+-.^_`|~", text);
@@ -238,6 +259,20 @@ CheckedText check_status_range(std::string_view text) {
 CheckedText check_target(std::string_view text) {
     if (text.starts_with('/') && !has_blank(text) && text.find('#') == text.npos) return std::string(text);
     return expected("a path that starts with '/', without blanks, control characters and '#'", text);
+}
+
+CheckedText check_origin(std::string_view text) {
+    const std::string origin = to_lower(text);
+    if (origin == "null") return origin;
+    const auto end = origin.find("://");
+    if (end != origin.npos && is_scheme(origin.substr(0, end)) && is_site(std::string_view(origin).substr(end + 3)))
+        return without_default_port(origin);
+    return expected("an origin such as https://example.com, https://*.example.com:8443 or null, without a path", text);
+}
+
+CheckedText check_subprotocol(std::string_view text) {
+    if (is_token(text)) return std::string(text);
+    return expected("the name of a subprotocol: letters, digits and !#$%&'*+-.^_`|~", text);
 }
 
 std::string StatusRange::text() const { return std::to_string(min) + (min == max ? "" : "-" + std::to_string(max)); }

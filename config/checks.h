@@ -49,6 +49,8 @@ CheckedText check_trusted(std::string_view text);       // an address, a network
 CheckedText check_endpoint(std::string_view text);
 CheckedText check_status_range(std::string_view text);
 CheckedText check_target(std::string_view text);  // a path with a query or not
+CheckedText check_origin(std::string_view text);  // of web pages, or of all sites below one; or "null"
+CheckedText check_subprotocol(std::string_view text);
 
 // ", got 'text'": shortened, with control characters escaped.
 std::string got(std::string_view text);

@@ -16,14 +16,14 @@ namespace sluice::config {
 using Millis = std::chrono::milliseconds;
 using namespace std::chrono_literals;
 
-enum class Protocol { http, https, http2 };
+enum class Protocol { http, https, http2, websocket };
 enum class AtLimit { shed_idle, refuse };
 enum class OnPoolChange { store, restart };
 enum class TlsVersion { tls12, tls13 };
 enum class ClientAuth { none, optional, require };
 enum class LogLevel { debug, info, warning, error };
 enum class AccessFormat { off, json, combined };
-enum class UpstreamProtocol { http, http2 };
+enum class UpstreamProtocol { http, http2, websocket };
 enum class Balance { least_requests, round_robin, consistent_hash };
 enum class ProxyProtocol { off, v1, v2 };
 enum class ForwardedMode { append, replace, off };
@@ -46,6 +46,27 @@ struct BindAddress {
 
     std::string text() const;  // as it would stand in the file
     bool operator==(const BindAddress&) const = default;
+};
+
+// How open WebSockets are treated. Times are milliseconds, 0 = off; sizes are bytes, 0 = no limit.
+struct WebSocketRules {
+    Millis ping_interval = 10s;                    // of silence, after which we ping
+    Millis pong_timeout = 5s;                      // from our ping until something comes
+    Millis connection_timeout = 30s;               // nothing at all received, pongs count
+    Millis close_timeout = 5s;                     // from the first Close to the end; never off
+    std::uint64_t max_message_size = 1024 * 1024;  // over all its fragments
+    std::uint64_t max_frame_size = 1024 * 1024;
+    std::uint64_t max_messages_per_second = 0;      // from the client, control frames too
+    std::uint64_t max_bytes_per_second = 0;         // from the client
+    std::uint64_t max_pending_bytes = 1024 * 1024;  // that wait for a peer which does not read
+    bool operator==(const WebSocketRules&) const = default;
+};
+
+// The `pool:` of a `websocket` route.
+struct WebSocketPool {
+    std::uint64_t max_connections = 1000;
+    WebSocketRules rules;
+    bool operator==(const WebSocketPool&) const = default;
 };
 
 // The `pool:` of a listener. Times are milliseconds, 0 = off; sizes are bytes, 0 = no limit.
@@ -71,6 +92,7 @@ struct PoolSettings {
     std::uint64_t max_session_memory = 10 * 1024 * 1024;
     std::uint64_t max_header_list_size = 32 * 1024;  // as RFC 9113, 6.5.2 counts: 32 more for each field
     Millis session_idle_timeout = 180s;
+    WebSocketRules websocket;  // of websocket listeners only, where max_connections is 1000 if not given
     bool operator==(const PoolSettings&) const = default;
 };
 
@@ -143,7 +165,22 @@ struct ProxyAction {
     }
 };
 
-using RouteAction = std::variant<RespondAction, RedirectAction, EchoAction, ProxyAction>;
+// Takes WebSocket handshakes, and nothing else.
+struct WebSocketAction {
+    std::optional<ProxyAction> relay;          // to an upstream of protocol websocket; none: echo
+    std::vector<std::string> origins;          // "https://example.com", "https://*.example.com"; empty = any
+    std::vector<std::string> subprotocols;     // that are spoken, the best first; empty: those of the upstream, or none
+    std::vector<std::string> require_headers;  // names, lower case: a handshake without one of them is refused
+    bool compression = true;                   // permessage-deflate (RFC 7692)
+    std::optional<WebSocketPool> pool;  // on other listeners than websocket, whose own pool holds; none: defaults
+    Position where;
+    bool operator==(const WebSocketAction& o) const {
+        return relay == o.relay && origins == o.origins && subprotocols == o.subprotocols &&
+               require_headers == o.require_headers && compression == o.compression && pool == o.pool;
+    }
+};
+
+using RouteAction = std::variant<RespondAction, RedirectAction, EchoAction, ProxyAction, WebSocketAction>;
 
 struct RouteConfig {
     RouteMatch match;

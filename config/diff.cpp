@@ -121,7 +121,7 @@ private:
         const Elements old = info.elements(from);
         const Elements now = info.elements(to);
         if (info.form == Form::list) compare_list(info, old, now, path);
-        else if (!old.empty() && !now.empty()) compare_section(info.id, old[0], now[0], path);
+        else if (!old.empty() && !now.empty()) compare_element(info, old[0], now[0], path);
         else if (!old.empty()) add_element(info, old[0], {}, path);
         else if (!now.empty()) add_element(info, {}, now[0], path);
     }

@@ -112,6 +112,16 @@ void Reader::read_list(const Spot& spot, const SectionInfo& info, Target parent)
 void Reader::read_element(const Spot& spot, Section section, Target target) {
     read_map(spot, section, target);
     note_place(target, spot);
+    if (auto** listener = std::get_if<ListenerConfig*>(&target)) take_own_defaults(**listener, spot.path);
+}
+
+// Only now, because the protocol may stand behind the pool.
+void Reader::take_own_defaults(ListenerConfig& listener, const std::string& path) {
+    for (const Setting* row : table_.rows_of(Section::pool)) {
+        if (!row->has_own_default(listener.protocol)) continue;
+        const bool written = positions_.has(join_path(join_path(path, "pool"), row->key));
+        if (!written) row->member.set(&listener.pool, row->initial(listener.protocol));
+    }
 }
 
 void Reader::note_place(Target target, const Spot& spot) {

@@ -63,8 +63,9 @@ private:
 
     Lines setting(const Setting& row, ConstTarget target) {
         const Value value = row.member.get(target);
-        const bool is_default = row.presence != Presence::required && value == row.member.initial();
-        if (is_default && (row.presence == Presence::condition || explained(&row))) return {};
+        const bool is_default = row.presence != Presence::required && value == row.initial(protocol_);
+        const bool told = explained(&row) && !row.has_own_default(protocol_);
+        if (is_default && (row.presence == Presence::condition || told)) return {};
         Lines lines = remark(&row, std::string(row.help) + " [" + row_facts(row) + "]");
         lines.push_back(std::string(row.key) + ": " + row.format(value));
         return lines;
@@ -161,6 +162,31 @@ ListenerConfig example_secure(const SettingsTable& table, const std::string& ups
     return secure;
 }
 
+RouteConfig example_relay(const SettingsTable& table, const std::string& upstream) {
+    WebSocketAction action;
+    action.relay = example<ProxyAction>(table, Section::proxy);
+    action.relay->upstream = upstream;
+    action.pool.emplace();
+    return example_route("/chat", std::move(action));
+}
+
+ListenerConfig example_sockets(const SettingsTable& table) {
+    auto sockets = example<ListenerConfig>(table, Section::listener);
+    sockets.name = "sockets";
+    sockets.protocol = Protocol::websocket;
+    sockets.bind.port = 8081;
+    sockets.pool = table.default_pool(sockets.protocol);
+    sockets.routes = {example_route("/", WebSocketAction{})};
+    return sockets;
+}
+
+UpstreamConfig example_chat_upstream(const SettingsTable& table) {
+    auto chat = example<UpstreamConfig>(table, Section::upstream);
+    chat.name = "chat";
+    chat.protocol = UpstreamProtocol::websocket;
+    return chat;
+}
+
 UpstreamConfig example_secure_upstream(const SettingsTable& table) {
     auto secure = example<UpstreamConfig>(table, Section::upstream);
     secure.name = "secure-api";
@@ -169,15 +195,17 @@ UpstreamConfig example_secure_upstream(const SettingsTable& table) {
     return secure;
 }
 
-// The defaults, and what has none: a listener with a route of each kind, and one that has all of TLS and HTTP/2; and
-// upstreams that are the same.
+// The defaults, and what has none: a listener with a route of each kind, one that has all of TLS and HTTP/2, and one of
+// WebSockets; and upstreams that are the same.
 Config example_config(const SettingsTable& table) {
     auto api = example<UpstreamConfig>(table, Section::upstream);
     api.health_check.emplace();
     UpstreamConfig secure_api = example_secure_upstream(table);
     Config config;
-    config.listeners = {example_web(table), example_secure(table, secure_api.name)};
-    config.upstreams = {std::move(api), std::move(secure_api)};
+    UpstreamConfig chat = example_chat_upstream(table);
+    config.listeners = {example_web(table), example_secure(table, secure_api.name), example_sockets(table)};
+    config.listeners[0].routes.push_back(example_relay(table, chat.name));
+    config.upstreams = {std::move(api), std::move(secure_api), std::move(chat)};
     return config;
 }
 
@@ -203,7 +231,9 @@ std::string only_text(const Setting& row) {
 
 std::string row_facts(const Setting& row) {
     std::string out;
-    for (const std::string& part : {only_text(row), !row.names.empty() ? row.expected() : row.range_text()}) {
+    const std::string own = row.own_default_text();
+    for (const std::string& part : {only_text(row), row.names.empty() ? row.range_text() : row.expected(),
+                                    own.empty() ? own : "default of " + own}) {
         if (!part.empty()) out += part + "; ";
     }
     return out + change_text(row);
@@ -219,8 +249,8 @@ std::string defaults_yaml(const SettingsTable& table) {
              "Every key with its default. In brackets: the protocols that have the key if not all, its range, and when "
              "a change takes effect. live: at once, for connections that are open too. new_connections: for those to "
              "come. rebind: by listening anew. restart: with the next restart. What has no default (listeners, tls, "
-             "routes, upstreams and their health_check) stands here as an example; the second listener and the second "
-             "upstream have the keys that the first could not show.")) {
+             "routes, upstreams and their health_check) stands here as an example; the further listeners and upstreams "
+             "have the keys that the first could not show.")) {
         out += line + "\n";
     }
     return out + "\n" + YamlWriter(table, Comments::all).file(example_config(table));

@@ -56,10 +56,15 @@ constexpr std::string_view kOutro = R"(.SH FILES
 .BR sluicectl (1)
 )";
 
+std::string default_text(const Setting& row) {
+    const std::string own = row.own_default_text();
+    return row.format(row.member.initial()) + (own.empty() ? "" : "; " + own);
+}
+
 std::string value_lines(const Setting& row) {
     std::string out = "Value: " + roff(row.expected()) + ".\n";
     if (row.presence == Presence::required) out += "Required.\n";
-    if (row.presence == Presence::optional) out += "Default: " + roff(row.format(row.member.initial())) + ".\n";
+    if (row.presence == Presence::optional) out += "Default: " + roff(default_text(row)) + ".\n";
     if (const std::string only = only_text(row); !only.empty()) out += "Protocols: " + roff(only) + ".\n";
     return out + "Change: " + roff(change_text(row)) + ".\n";
 }
@@ -71,6 +76,7 @@ std::string row_entry(const Setting& row) {
 std::string section_entry(const SettingsTable& table, const SectionInfo& info) {
     const std::string path = section_path(info.id);
     std::string out = ".SS " + (path.empty() ? "Top level" : roff(path)) + "\n" + roff(info.help) + "\n";
+    if (info.like) return out;
     for (const Setting* row : table.rows_of(info.id)) out += row_entry(*row);
     return out;
 }

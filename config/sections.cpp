@@ -82,6 +82,20 @@ std::string route_summary(ConstTarget element) {
                    kMaxSummary);
 }
 
+std::vector<ConstTarget> if_echo(ConstTarget parent) {
+    const bool echo = !std::get<const WebSocketAction*>(parent)->relay;
+    return echo ? std::vector<ConstTarget>{parent} : std::vector<ConstTarget>{};
+}
+
+std::string websocket_summary(ConstTarget element) {
+    const auto& relay = std::get<const WebSocketAction*>(element)->relay;
+    return relay ? "relay to " + relay->upstream : "echo";
+}
+
+std::string websocket_pool_summary(ConstTarget element) {
+    return present("max_connections " + std::to_string(std::get<const WebSocketPool*>(element)->max_connections));
+}
+
 // "present (127.0.0.1:9001, 127.0.0.1:9002)"
 std::string upstream_summary(ConstTarget element) {
     std::string endpoints;
@@ -113,7 +127,8 @@ constexpr SectionInfo kSections[] = {
      "The listeners: each has a name, an address, and limits of its own.", true, append<&Config::listeners, Config>,
      all<&Config::listeners, Config>, ReloadClass::rebind, listener_summary},
     {Section::tls, Section::listener, Form::optional, "tls",
-     "TLS on the listener's connections: https needs it, http2 may have it, http has none. A change is for the "
+     "TLS on the listener's connections: https needs it, http2 and websocket may have it, http has none. A change is "
+     "for the "
      "handshakes to come; connections that are open keep what they have.",
      false, make<&ListenerConfig::tls, ListenerConfig>, if_made<&ListenerConfig::tls, ListenerConfig>,
      ReloadClass::new_connections, tls_summary},
@@ -147,8 +162,26 @@ constexpr SectionInfo kSections[] = {
      "When a request that failed is sent again. One that the upstream may have worked on is so only if its method is "
      "idempotent.",
      false, part<&ProxyAction::retry, ProxyAction>, the_part<&ProxyAction::retry, ProxyAction>},
+    {Section::websocket, Section::route, Form::alternative, "websocket",
+     "Takes WebSocket handshakes: upgrades of HTTP/1.1, and extended CONNECT over HTTP/2. Requests that are none are "
+     "answered 426. It has exactly one of relay and echo.",
+     false, choose<WebSocketAction>, chosen<WebSocketAction>, ReloadClass::live, websocket_summary},
+    {Section::relay, Section::websocket, Form::alternative, "relay",
+     "Leads to an upstream of protocol websocket, which gets a handshake of its own: one that refuses it refuses the "
+     "client. It has the keys of proxy, and they are about the handshake: once the WebSocket is open, only the keys of "
+     "the pool hold.",
+     false, make<&WebSocketAction::relay, WebSocketAction>, if_made<&WebSocketAction::relay, WebSocketAction>,
+     ReloadClass::live, nullptr, "", Section::proxy},
+    {Section::websocket_echo, Section::websocket, Form::alternative, "echo",
+     "Sends each message back. It has no keys: write `echo: {}`.", false, same, if_echo},
+    {Section::websocket_pool, Section::websocket, Form::optional, "pool",
+     "Limits and timeouts of the route's WebSockets; without it they have the defaults. A websocket listener's routes "
+     "have none: its own pool holds for them. A time of 0 switches the timeout off, a size or a rate "
+     "of 0 the limit.",
+     false, make<&WebSocketAction::pool, WebSocketAction>, if_made<&WebSocketAction::pool, WebSocketAction>,
+     ReloadClass::live, websocket_pool_summary},
     {Section::upstream, Section::root, Form::list, "upstreams",
-     "The services behind: each has a name, for the proxy routes, and endpoints, to which connections are kept.", false,
+     "The services behind: each has a name, for the routes, and endpoints, to which connections are kept.", false,
      append<&Config::upstreams, Config>, all<&Config::upstreams, Config>, ReloadClass::live, upstream_summary,
      "upstream."},
     {Section::upstream_tls, Section::upstream, Form::optional, "tls",
@@ -179,10 +212,12 @@ const SectionInfo& section_info(Section section) {
     return found == std::end(kSections) ? kRoot : *found;
 }
 
+Section keys_of(Section section) { return section_info(section).like.value_or(section); }
+
 std::vector<const SectionInfo*> children_of(Section parent) {
     std::vector<const SectionInfo*> out;
     for (const SectionInfo& info : kSections) {
-        if (info.parent == parent) out.push_back(&info);
+        if (info.parent == keys_of(parent)) out.push_back(&info);
     }
     return out;
 }

@@ -4,6 +4,7 @@
 // Loader, printers and diff walk it, so none of them knows a section by name.
 // Pointers in a Target live as long as the Config they point into, and die with its next change.
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -32,6 +33,10 @@ enum class Section {
     echo,
     proxy,
     retry,
+    websocket,
+    relay,
+    websocket_echo,
+    websocket_pool,
     upstream,
     upstream_tls,
     upstream_pool,
@@ -40,14 +45,16 @@ enum class Section {
 };
 
 // The struct that a section fills.
-using Target = std::variant<Config*, ListenerConfig*, TlsConfig*, CertificateConfig*, PoolSettings*, RouteConfig*,
-                            RouteMatch*, RespondAction*, RedirectAction*, EchoAction*, ProxyAction*, RetryConfig*,
-                            UpstreamConfig*, UpstreamTls*, UpstreamPool*, HealthCheckConfig*, PassiveHealth*>;
+using Target =
+    std::variant<Config*, ListenerConfig*, TlsConfig*, CertificateConfig*, PoolSettings*, RouteConfig*, RouteMatch*,
+                 RespondAction*, RedirectAction*, EchoAction*, ProxyAction*, RetryConfig*, WebSocketAction*,
+                 WebSocketPool*, UpstreamConfig*, UpstreamTls*, UpstreamPool*, HealthCheckConfig*, PassiveHealth*>;
 using ConstTarget =
     std::variant<const Config*, const ListenerConfig*, const TlsConfig*, const CertificateConfig*, const PoolSettings*,
                  const RouteConfig*, const RouteMatch*, const RespondAction*, const RedirectAction*, const EchoAction*,
-                 const ProxyAction*, const RetryConfig*, const UpstreamConfig*, const UpstreamTls*, const UpstreamPool*,
-                 const HealthCheckConfig*, const PassiveHealth*>;
+                 const ProxyAction*, const RetryConfig*, const WebSocketAction*, const WebSocketPool*,
+                 const UpstreamConfig*, const UpstreamTls*, const UpstreamPool*, const HealthCheckConfig*,
+                 const PassiveHealth*>;
 
 enum class Form {
     map,
@@ -71,11 +78,14 @@ struct SectionInfo {
     // Of what can come and go: when that takes effect, and enough of an element to recognise it by.
     ReloadClass reload_class = ReloadClass::live;
     std::string (*summary)(ConstTarget element) = nullptr;
-    std::string_view id_prefix = {};  // Lists: what the ids of its elements' rows begin with.
+    std::string_view id_prefix = {};   // Lists: what the ids of its elements' rows begin with.
+    std::optional<Section> like = {};  // The section whose keys and sections it has, and where they are written.
 };
 
 std::span<const SectionInfo> sections();  // parents before children, without the root
 const SectionInfo& section_info(Section section);
+// The section where this one's keys and sections are written: itself, but for one that is like another.
+Section keys_of(Section section);
 std::vector<const SectionInfo*> children_of(Section parent);
 // The one of the section's alternatives that stands in the element; null when none does, or it has none.
 const SectionInfo* chosen_alternative(Section section, ConstTarget element);

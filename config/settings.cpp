@@ -96,7 +96,8 @@ constexpr Setting kListenerRows[] = {
      .type = Type::choice,
      .member = member<&ListenerConfig::protocol>(),
      .help = "What is spoken on the listener's connections. http: HTTP/1.1. https: the same over TLS. http2: HTTP/2, "
-             "over TLS or without; see tls and allow_http1.",
+             "over TLS or without; see tls and allow_http1. websocket: WebSockets alone, over TLS (wss) or without; "
+             "the other protocols have them on websocket routes.",
      .classes = kRestart,
      .names = names_of(Protocol{})},
     {.section = Section::listener,
@@ -250,6 +251,11 @@ std::string Setting::expected() const {
     return out + (type == Type::integer ? " " : ", ") + bounds;
 }
 
+std::string Setting::own_default_text() const {
+    if (!own_default.initial || !applies_to(own_default.protocol)) return {};
+    return std::string(to_string(own_default.protocol)) + ": " + format(own_default.initial());
+}
+
 std::string Setting::protocols_text() const {
     std::vector<std::string_view> applying;
     for (std::size_t i = 0; i < kProtocols; ++i) {
@@ -259,6 +265,7 @@ std::string Setting::protocols_text() const {
 }
 
 std::vector<const Setting*> SettingsTable::rows_of(Section section) const {
+    section = keys_of(section);
     std::vector<const Setting*> out;
     for (const Setting& row : rows_) {
         if (row.section == section) out.push_back(&row);
@@ -267,6 +274,7 @@ std::vector<const Setting*> SettingsTable::rows_of(Section section) const {
 }
 
 const Setting* SettingsTable::find(Section section, std::string_view key) const {
+    section = keys_of(section);
     const auto found =
         std::ranges::find_if(rows_, [&](const Setting& row) { return row.section == section && row.key == key; });
     return found == rows_.end() ? nullptr : &*found;
@@ -275,6 +283,12 @@ const Setting* SettingsTable::find(Section section, std::string_view key) const 
 const Setting* SettingsTable::find(std::string_view id) const {
     const auto found = std::ranges::find_if(rows_, [&](const Setting& row) { return row.id() == id; });
     return found == rows_.end() ? nullptr : &*found;
+}
+
+PoolSettings SettingsTable::default_pool(Protocol protocol) const {
+    PoolSettings pool;
+    for (const Setting* row : rows_of(Section::pool)) row->member.set(&pool, row->initial(protocol));
+    return pool;
 }
 
 SettingsTable SettingsTable::with_class(std::string_view id, Protocol protocol, ReloadClass reload_class) const {
@@ -291,6 +305,7 @@ const SettingsTable& builtin_settings() {
         std::vector<Setting> rows;
         using Rows = std::span<const Setting>;
         std::vector<Rows> groups{kGlobalRows, kListenerRows, tls_rows(), pool_rows(), kRouteRows, proxy_rows()};
+        for (const Rows group : websocket_rows()) groups.push_back(group);
         for (const Rows group : upstream_rows()) groups.push_back(group);
         for (const Rows group : groups) rows.insert(rows.end(), group.begin(), group.end());
         return SettingsTable(std::move(rows));

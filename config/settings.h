@@ -27,7 +27,8 @@ using ReloadClasses = std::array<std::optional<ReloadClass>, kProtocols>;
 // An upstream has the classes of listeners of the same protocol.
 constexpr Protocol column_of(Protocol protocol) { return protocol; }
 constexpr Protocol column_of(UpstreamProtocol protocol) {
-    return protocol == UpstreamProtocol::http2 ? Protocol::http2 : Protocol::http;
+    constexpr Protocol kColumns[] = {Protocol::http, Protocol::http2, Protocol::websocket};
+    return kColumns[static_cast<std::size_t>(protocol)];
 }
 
 constexpr ReloadClasses everywhere(ReloadClass reload_class) {
@@ -41,11 +42,17 @@ struct Range {
     std::uint64_t max = 0;  // both 0: no range
 };
 
-// How a row reaches its member. The default is the member's in a fresh struct, written nowhere else.
+// How a row reaches its member. The default is the member's in a fresh struct, written nowhere else; see OwnDefault.
 struct Member {
     Value (*get)(ConstTarget) = nullptr;
     void (*set)(Target, const Value&) = nullptr;
     Value (*initial)() = nullptr;
+};
+
+// A default that one protocol has instead of the member's.
+struct OwnDefault {
+    Protocol protocol = Protocol::http;
+    Value (*initial)() = nullptr;  // null: there is none
 };
 
 enum class Presence {
@@ -68,12 +75,20 @@ struct Setting {
     std::string_view example;   // of a required key
     Presence presence = Presence::optional;
     bool secret = false;  // headers: their values are read and compared, but shown nowhere
+    OwnDefault own_default;
 
     std::string id() const;
     std::optional<ReloadClass> reload_class(Protocol protocol) const {
         return classes[static_cast<std::size_t>(protocol)];
     }
     bool applies_to(Protocol protocol) const { return reload_class(protocol).has_value(); }
+    bool has_own_default(Protocol protocol) const { return own_default.initial && own_default.protocol == protocol; }
+    // The default; it holds for protocols that have no such key as well.
+    Value initial(Protocol protocol) const {
+        return has_own_default(protocol) ? own_default.initial() : member.initial();
+    }
+    // "websocket: 1000", "" where no protocol that has the key has a default of its own
+    std::string own_default_text() const;
     // The protocols that the key has a meaning for: "http2", "https, http2"
     std::string protocols_text() const;
     std::string format(const Value& value) const;
@@ -94,6 +109,8 @@ public:
     std::vector<const Setting*> rows_of(Section section) const;
     const Setting* find(Section section, std::string_view key) const;
     const Setting* find(std::string_view id) const;
+
+    PoolSettings default_pool(Protocol protocol) const;
 
     // A copy in which the key has another class. The id must be one of the table.
     SettingsTable with_class(std::string_view id, Protocol protocol, ReloadClass reload_class) const;

@@ -15,6 +15,7 @@ namespace sluice::config {
 std::span<const Setting> tls_rows();
 std::span<const Setting> pool_rows();
 std::span<const Setting> proxy_rows();
+std::vector<std::span<const Setting>> websocket_rows();
 std::vector<std::span<const Setting>> upstream_rows();
 
 template <class Owner, class T>
@@ -56,15 +57,21 @@ inline constexpr std::uint64_t kTiB = 1024 * kGiB;
 inline constexpr std::string_view kFilePattern = "^(/.*)?$";
 inline constexpr std::string_view kNamePattern = "^[a-z0-9_-]{1,64}$";
 
+inline constexpr std::uint64_t kMaxConnections = 1'000'000;
 inline constexpr std::uint64_t kMaxUpstreamConnections = 100'000;  // of each endpoint
 
 inline constexpr ReloadClasses kRebind = everywhere(ReloadClass::rebind);
 inline constexpr ReloadClasses kRestart = everywhere(ReloadClass::restart);
 inline constexpr ReloadClasses kNewConnections = everywhere(ReloadClass::new_connections);
-// In the order of Protocol: http, https, http2.
-inline constexpr ReloadClasses kPool{ReloadClass::live, ReloadClass::live, ReloadClass::restart};
-inline constexpr ReloadClasses kHttp2Pool{std::nullopt, std::nullopt, ReloadClass::restart};
-inline constexpr ReloadClasses kHttp2Live{std::nullopt, std::nullopt, ReloadClass::live};
-inline constexpr ReloadClasses kHttp2NewConnections{std::nullopt, std::nullopt, ReloadClass::new_connections};
+// In the order of Protocol: http, https, http2, websocket.
+inline constexpr ReloadClasses kPool{ReloadClass::live, ReloadClass::live, ReloadClass::restart, ReloadClass::live};
+inline constexpr ReloadClasses kHttpPool{ReloadClass::live, ReloadClass::live, ReloadClass::restart, std::nullopt};
+inline constexpr ReloadClasses kHttp2Pool{std::nullopt, std::nullopt, ReloadClass::restart, std::nullopt};
+inline constexpr ReloadClasses kHttp2Live{std::nullopt, std::nullopt, ReloadClass::live, std::nullopt};
+inline constexpr ReloadClasses kHttp2NewConnections{std::nullopt, std::nullopt, ReloadClass::new_connections,
+                                                    std::nullopt};
+inline constexpr ReloadClasses kWebSocketPool{std::nullopt, std::nullopt, std::nullopt, ReloadClass::live};
+// Of a route, where the listener's own pool does not hold.
+inline constexpr ReloadClasses kRoutePool{ReloadClass::live, ReloadClass::live, ReloadClass::live, std::nullopt};
 
 }  // namespace sluice::config

@@ -22,7 +22,7 @@ constexpr Setting kUpstreamRows[] = {
      .member = member<&UpstreamConfig::protocol>(),
      .help =
          "What is spoken with the endpoints, whatever the clients speak. http: HTTP/1.1. http2: HTTP/2, over TLS or "
-         "with prior knowledge.",
+         "with prior knowledge. websocket: WebSocket over HTTP/1.1, for the relays of websocket routes.",
      .classes = kNewConnections,
      .names = names_of(UpstreamProtocol{})},
     {.section = Section::upstream,
@@ -255,7 +255,8 @@ constexpr Setting kHealthRows[] = {
      .key = "status",
      .type = Type::status_range,
      .member = kStatusMember,
-     .help = "The status, or the range of them, that a healthy endpoint answers with.",
+     .help = "The status, or the range of them, that a healthy endpoint answers with. Many a WebSocket server answers "
+             "what is no handshake with 426 or 400.",
      .check = check_status_range,
      .pattern = "^[1-5][0-9]{2}(-[1-5][0-9]{2})?$"},
     {.section = Section::health_check,

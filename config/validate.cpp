@@ -36,7 +36,8 @@ private:
         check_proxy_protocol(listener, path);
         if (listener.tls) check_tls(*listener.tls, path + ".tls");
         check_pool(listener.pool, path + ".pool");
-        if (listener.routes.empty()) warn(path, "no routes: every request is answered 404");
+        if (listener.routes.empty() && listener.protocol != Protocol::websocket)
+            warn(path, "no routes: every request is answered 404");
         check_routes(listener.routes, path + ".routes");
     }
 
@@ -162,9 +163,11 @@ private:
 Findings validate(const Config& config, const Positions& positions, const std::string& file,
                   const SettingsTable& table) {
     Findings findings = ListenerRules(config, positions, file, table).run();
-    Findings more = validate_upstreams(config, positions, file, table);
-    std::ranges::move(more.errors, std::back_inserter(findings.errors));
-    std::ranges::move(more.warnings, std::back_inserter(findings.warnings));
+    for (const auto& group : {validate_upstreams, validate_websockets}) {
+        Findings more = group(config, positions, file, table);
+        std::ranges::move(more.errors, std::back_inserter(findings.errors));
+        std::ranges::move(more.warnings, std::back_inserter(findings.warnings));
+    }
     return findings;
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 // What the groups of rules behind config/validate share: how a problem is told, and the rules that listeners and
 // upstreams have in common. A base of each group, made for one file and gone with it; what it refers to outlives it.
-// Not to be asked for rules of its own kind of element: those are in validate.cpp and validate_upstream.cpp.
+// Not to be asked for rules of its own kind of element: those are in validate*.cpp.
 
 #include <string>
 #include <unordered_map>
@@ -48,6 +48,10 @@ private:
     const std::string& file_;
     const SettingsTable& table_;
 };
+
+// Of websocket listeners, and of websocket routes wherever they are.
+Findings validate_websockets(const Config& config, const Positions& positions, const std::string& file,
+                             const SettingsTable& table);
 
 // Of upstreams, and of the routes that use them.
 Findings validate_upstreams(const Config& config, const Positions& positions, const std::string& file,

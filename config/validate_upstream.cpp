@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <optional>
+#include <unordered_map>
 #include <unordered_set>
 
 #include "config/validate_rules.h"
@@ -28,7 +30,7 @@ public:
     using Rules::Rules;
 
     Findings run() {
-        for (std::size_t i = 0; i < config_.upstreams.size(); ++i) take_name(config_.upstreams[i].name, i);
+        for (std::size_t i = 0; i < config_.upstreams.size(); ++i) take_name(config_.upstreams[i], i);
         for (std::size_t i = 0; i < config_.listeners.size(); ++i) {
             check_routes(config_.listeners[i].routes, element("listeners", i) + ".routes");
         }
@@ -39,21 +41,52 @@ public:
     }
 
 private:
-    void take_name(const std::string& name, std::size_t index) {
-        const std::string path = element("upstreams", index) + ".name";
-        check_unique(name, path);
-        if (positions_.has(path)) known_.push_back(name);
-        else all_named_ = false;
+    void take_name(const UpstreamConfig& upstream, std::size_t index) {
+        const std::string path = element("upstreams", index);
+        check_unique(upstream.name, path + ".name");
+        if (!positions_.has(path + ".name")) {
+            all_named_ = false;
+            return;
+        }
+        known_.push_back(upstream.name);
+        if (!positions_.wrong(path + ".protocol")) protocols_.emplace(upstream.name, upstream.protocol);
     }
 
     void check_routes(const std::vector<RouteConfig>& routes, const std::string& path) {
         for (std::size_t i = 0; i < routes.size(); ++i) {
+            const std::string route = element(path, i);
             const auto* proxy = std::get_if<ProxyAction>(&routes[i].action);
-            if (proxy != nullptr) check_proxy(*proxy, routes[i].match, element(path, i) + ".proxy");
+            if (proxy != nullptr) check_proxy(*proxy, routes[i].match, route + ".proxy");
+            const auto* websocket = std::get_if<WebSocketAction>(&routes[i].action);
+            if (websocket != nullptr && websocket->relay)
+                check_relay(*websocket->relay, routes[i].match, route + ".websocket.relay");
         }
     }
 
     void check_proxy(const ProxyAction& proxy, const RouteMatch& match, const std::string& path) {
+        check_way(proxy, match, path);
+        if (protocol_of(proxy.upstream) != UpstreamProtocol::websocket) return;
+        error(path + ".upstream",
+              "upstream '" + proxy.upstream +
+                  "' is of protocol websocket, expected one of protocol http or http2: only the relay of a "
+                  "websocket route leads to it");
+    }
+
+    void check_relay(const ProxyAction& relay, const RouteMatch& match, const std::string& path) {
+        check_way(relay, match, path);
+        const auto protocol = protocol_of(relay.upstream);
+        if (!protocol || protocol == UpstreamProtocol::websocket) return;
+        error(path + ".upstream", "upstream '" + relay.upstream + "' is of protocol " +
+                                      std::string(to_string(*protocol)) + ", expected one of protocol websocket");
+    }
+
+    // nullopt where it is not known.
+    std::optional<UpstreamProtocol> protocol_of(const std::string& name) const {
+        const auto found = protocols_.find(name);
+        return found == protocols_.end() ? std::nullopt : std::optional(found->second);
+    }
+
+    void check_way(const ProxyAction& proxy, const RouteMatch& match, const std::string& path) {
         used_.insert(proxy.upstream);
         check_target(proxy.upstream, path + ".upstream");
         if (!proxy.strip_prefix.empty()) check_strip_prefix(proxy.strip_prefix, match, path + ".strip_prefix");
@@ -92,7 +125,11 @@ private:
         check_pool(upstream, path + ".pool");
         if (upstream.health_check) check_health(*upstream.health_check, path + ".health_check");
         if (positions_.has(path + ".name") && !used_.contains(upstream.name))
-            warn(path, "nothing uses it: no route is a proxy to it");
+            warn(path, "nothing uses it: no route is a " + std::string(way_to(upstream.protocol)) + " to it");
+    }
+
+    static std::string_view way_to(UpstreamProtocol protocol) {
+        return protocol == UpstreamProtocol::websocket ? "relay" : "proxy";
     }
 
     void check_endpoints(const std::vector<EndpointConfig>& endpoints, const std::string& path) {
@@ -159,6 +196,7 @@ private:
     std::vector<std::string_view> known_;  // names of upstreams, in the order of the file
     bool all_named_ = true;
     std::unordered_set<std::string> used_;
+    std::unordered_map<std::string, UpstreamProtocol> protocols_;  // by name
 };
 
 }  // namespace

@@ -50,14 +50,14 @@ using Value = std::variant<std::uint64_t, Millis, Choice, std::string, std::opti
                            HeaderList, bool, double>;
 
 // The names of an enum as they stand in the file, in the order of the enum.
-inline constexpr std::string_view kProtocolNames[] = {"http", "https", "http2"};
+inline constexpr std::string_view kProtocolNames[] = {"http", "https", "http2", "websocket"};
 inline constexpr std::string_view kAtLimitNames[] = {"shed_idle", "refuse"};
 inline constexpr std::string_view kOnPoolChangeNames[] = {"store", "restart"};
 inline constexpr std::string_view kTlsVersionNames[] = {"1.2", "1.3"};
 inline constexpr std::string_view kClientAuthNames[] = {"none", "optional", "require"};
 inline constexpr std::string_view kLogLevelNames[] = {"debug", "info", "warning", "error"};
 inline constexpr std::string_view kAccessFormatNames[] = {"off", "json", "combined"};
-inline constexpr std::string_view kUpstreamProtocolNames[] = {"http", "http2"};
+inline constexpr std::string_view kUpstreamProtocolNames[] = {"http", "http2", "websocket"};
 inline constexpr std::string_view kBalanceNames[] = {"least_requests", "round_robin", "consistent_hash"};
 inline constexpr std::string_view kProxyProtocolNames[] = {"off", "v1", "v2"};
 inline constexpr std::string_view kForwardedModeNames[] = {"append", "replace", "off"};

@@ -260,7 +260,8 @@ Status Daemon::restart(const std::string& name) {
         if (!taken) return tl::unexpected(taken.error());
         socket = std::move(*taken);
     }
-    listener->restart(make_context(wanted, wanted.pool, modules_, clusters_.all(), listener->pool().context()->tls));
+    listener->restart(make_context(wanted, wanted.pool, modules_, {clusters_.all(), reloader_.websockets()},
+                                   listener->pool().context()->tls));
     if (socket) listener->rebind(std::move(socket));
     report_restart(*listener);
     return {};

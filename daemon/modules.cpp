@@ -8,13 +8,16 @@
 
 namespace sluice {
 
-Modules::Modules() : admin_(std::make_unique<http1::Http1Module>(admin_http_)) {
+Modules::Modules()
+    : websocket_(std::make_unique<websocket::Services>()), admin_(std::make_unique<http1::Http1Module>(admin_http_)) {
     auto http1 = std::make_unique<http1::Http1Module>(http_);
     auto http2 = std::make_unique<http2::Http2Module>(http_, *http1);
-    clients_ = {http1.get(), http2.get()};
+    auto websocket = std::make_unique<http1::Http1Module>(http_, config::Protocol::websocket);
+    clients_ = {http1.get(), http2.get(), websocket.get()};
     modules_.push_back(std::move(http1));
     modules_.push_back(std::make_unique<http1::Http1Module>(http_, config::Protocol::https));
     modules_.push_back(std::move(http2));
+    modules_.push_back(std::move(websocket));
 }
 
 // Configuration knows no protocol that is not in the list.

@@ -7,6 +7,7 @@
 
 #include "core/http/services.h"
 #include "core/net/listener_context.h"
+#include "protocols/websocket/services.h"
 
 namespace sluice {
 
@@ -18,9 +19,11 @@ public:
     // HTTP for the admin API: its calls are no traffic, so they are not in the access log.
     ProtocolModule& admin() const { return *admin_; }
     HttpServices& http() { return http_; }
+    websocket::Services& websocket() const { return *websocket_; }
 
 private:
     HttpServices http_, admin_http_;
+    std::unique_ptr<websocket::Services> websocket_;
     std::unique_ptr<ProtocolModule> admin_;
     std::vector<std::unique_ptr<ProtocolModule>> modules_;
     std::vector<ClientModule*> clients_;  // of them, those that also speak to upstreams

@@ -29,6 +29,12 @@ bool same_service(const config::ListenerConfig& a, const config::ListenerConfig&
            a.routes == b.routes && a.trusted_proxies == b.trusted_proxies && a.proxy_protocol == b.proxy_protocol;
 }
 
+// Until a client has asked for WebSocket it is in its handshake, with TLS or without.
+config::PoolSettings in_force(config::PoolSettings pool, config::Protocol protocol) {
+    if (protocol == config::Protocol::websocket) pool.headers_timeout = pool.handshake_timeout;
+    return pool;
+}
+
 }  // namespace
 
 const config::ListenerConfig* find_listener(const config::Config* config, const std::string& name) {
@@ -44,8 +50,9 @@ config::Diagnostic cannot_listen(const config::BindAddress& bind, config::Positi
     return {file, where, std::move(key), "cannot listen on " + bind.text() + ": " + std::strerror(error.native)};
 }
 
-RunningState RunningState::of(Worker& worker, const Clusters& clusters, std::shared_ptr<const config::Config> config) {
-    RunningState state{std::move(config), {}, running_upstreams(clusters)};
+RunningState RunningState::of(Worker& worker, const Clusters& clusters, const websocket::PoolMap& websockets,
+                              std::shared_ptr<const config::Config> config) {
+    RunningState state{std::move(config), {}, running_upstreams(clusters), websockets};
     for (const auto& listener : worker.listeners) {
         const bool stopped = listener->socket() < 0;
         Fd copy(stopped ? -1 : fcntl(listener->socket(), F_DUPFD_CLOEXEC, 3));
@@ -61,15 +68,15 @@ RunningState RunningState::of(Worker& worker, const Clusters& clusters, std::sha
 }
 
 Ref<ListenerContext> make_context(const config::ListenerConfig& wanted, const config::PoolSettings& pool,
-                                  const Modules& modules, const ClusterMap& clusters, Ref<const TlsContext> tls) {
+                                  const Modules& modules, const Destinations& destinations, Ref<const TlsContext> tls) {
     auto* context = new ListenerContext;
     context->name = wanted.name;
     context->protocol = wanted.protocol;
-    context->pool = pool;
+    context->pool = in_force(pool, wanted.protocol);
     context->module = &modules.of(wanted.protocol);
     context->tls = std::move(tls);
     context->allow_http1 = wanted.allow_http1;
-    ClusterTargets targets(clusters);
+    ListenerTargets targets(wanted, destinations);
     context->router = std::make_shared<const Router>(wanted.routes, &targets);
     context->trusted_proxies = Networks::from(wanted.trusted_proxies).value_or(Networks());  // validated: else nobody
     context->proxy_protocol = wanted.proxy_protocol;
@@ -87,6 +94,7 @@ tl::expected<ReloadPlan, Refusal> ReloadPlan::prepare(RunningState running, conf
     plan.upstreams_ =
         UpstreamPlan::prepare(work.running.config.get(), work.running.upstreams, to.config, modules, worker, work.tls);
     std::ranges::copy(plan.upstreams_.changes(), std::back_inserter(plan.changes_));
+    plan.websockets_ = WebSocketPlan::prepare(work.running.websockets, to.config, modules.websocket());
     for (RunningState::Running& listener : work.running.listeners) {
         const config::ListenerConfig* before = find_listener(work.running.config.get(), listener.name);
         const config::ListenerConfig* after = find_listener(&to.config, listener.name);
@@ -132,7 +140,7 @@ Ref<ListenerContext> ReloadPlan::plan_context(const config::ListenerConfig& want
     const config::ListenerConfig* before = now ? find_listener(work.running.config.get(), wanted.name) : nullptr;
     auto tls =
         work.tls.load(wanted, index, work.modules.of(wanted.protocol).alpn(wanted), now ? now->tls.memory : nullptr);
-    if (!before) return make_context(wanted, wanted.pool, work.modules, upstreams_.clusters(), std::move(tls));
+    if (!before) return make_context(wanted, wanted.pool, work.modules, destinations(), std::move(tls));
     std::vector<config::Change> news;
     if (tls && before->tls == wanted.tls) news = changed_files(wanted.name, now->tls, *tls);
     const bool same = same_service(*before, wanted) && news.empty();
@@ -141,7 +149,7 @@ Ref<ListenerContext> ReloadPlan::plan_context(const config::ListenerConfig& want
     const bool applies = wanted.on_pool_change == config::OnPoolChange::restart && pool != wanted.pool && !now->stopped;
     step.restart = before->protocol != wanted.protocol || applies;
     if (same && !step.restart) return {};
-    return make_context(wanted, step.restart ? wanted.pool : pool, work.modules, upstreams_.clusters(), std::move(tls));
+    return make_context(wanted, step.restart ? wanted.pool : pool, work.modules, destinations(), std::move(tls));
 }
 
 std::vector<std::string> ReloadPlan::restarted() const {
@@ -200,8 +208,10 @@ config::Diagnostics system_problems(const config::Config& config, const std::str
     return problems;
 }
 
-void ReloadPlan::commit(Worker& worker, Clusters& clusters, Listener::Owner& owner) noexcept {
+void ReloadPlan::commit(Worker& worker, Clusters& clusters, websocket::PoolMap& websockets,
+                        Listener::Owner& owner) noexcept {
     upstreams_.apply();
+    websockets_.apply();
     for (const auto& listener : worker.listeners)
         if (std::count(handed_over_.begin(), handed_over_.end(), listener->address()) > 0) listener->hand_over();
     for (Step& step : steps_) {
@@ -219,13 +229,15 @@ void ReloadPlan::commit(Worker& worker, Clusters& clusters, Listener::Owner& own
     }
     retire(worker);
     upstreams_.retire_others(clusters);
+    websockets_.retire_others(websockets);
 }
 
 // It may have been restarted by hand since prepare() looked at it.
 void ReloadPlan::keep_running_pool(Step& step, Listener& listener) const {
     const config::ListenerConfig& wanted = *find_listener(config_.get(), step.name);
     const config::PoolSettings& running = listener.pool().context()->pool;
-    step.context->pool = config::effective_pool(running, wanted.pool, wanted.protocol, *table_);
+    step.context->pool =
+        in_force(config::effective_pool(running, wanted.pool, wanted.protocol, *table_), wanted.protocol);
 }
 
 // A listener that was removed and still drains comes back under its name, with its counters.

@@ -13,7 +13,9 @@
 #include "core/net/worker.h"
 #include "daemon/configured_tls.h"
 #include "daemon/modules.h"
+#include "daemon/route_targets.h"
 #include "daemon/upstream_plan.h"
+#include "daemon/websocket_plan.h"
 
 namespace sluice {
 
@@ -29,11 +31,13 @@ struct RunningState {
         bool stopped = false;      // drained by hand: only a restart brings it back
         bool leaves = false;       // gives its address up in this reload
     };
-    static RunningState of(Worker& worker, const Clusters& clusters, std::shared_ptr<const config::Config> config);
+    static RunningState of(Worker& worker, const Clusters& clusters, const websocket::PoolMap& websockets,
+                           std::shared_ptr<const config::Config> config);
 
     std::shared_ptr<const config::Config> config;  // null at the start
     std::vector<Running> listeners;
     RunningUpstreams upstreams;
+    websocket::PoolMap websockets;
 };
 
 // Sockets for the admin API: those that are new or have moved.
@@ -56,7 +60,7 @@ public:
                                                      const config::SettingsTable& table);
 
     // Listeners that are no longer wanted move to worker.retiring and drain; `owner` is told when they are empty.
-    void commit(Worker& worker, Clusters& clusters, Listener::Owner& owner) noexcept;
+    void commit(Worker& worker, Clusters& clusters, websocket::PoolMap& websockets, Listener::Owner& owner) noexcept;
 
     const std::vector<config::Change>& changes() const { return changes_; }
     const std::shared_ptr<const config::Config>& config() const { return config_; }
@@ -92,6 +96,7 @@ private:
     Ref<ListenerContext> plan_context(const config::ListenerConfig& wanted, std::size_t index,
                                       const RunningState::Running* now, Step& step, Work& work);
     void plan_admin(const config::AdminConfig& wanted, Work& work);
+    Destinations destinations() const { return {upstreams_.clusters(), websockets_.pools()}; }
     Result<Fd> take_socket(const config::ListenerConfig& wanted, Work& work);
     bool take_back(Worker& worker, Step& step);
     void keep_running_pool(Step& step, Listener& listener) const;
@@ -104,6 +109,7 @@ private:
     std::map<std::string, FileState> files_;
     std::vector<Step> steps_;
     UpstreamPlan upstreams_;
+    WebSocketPlan websockets_;
     AdminSockets admin_;
     std::vector<std::string> new_files_;    // of unix sockets; removed again if the plan fails
     std::vector<std::string> handed_over_;  // addresses that another listener goes on with
@@ -117,9 +123,8 @@ config::Diagnostic cannot_listen(const config::BindAddress& bind, config::Positi
 // What the file names and the system does not know or allow.
 config::Diagnostics system_problems(const config::Config& config, const std::string& file);
 
-// What a listener runs with: the configured settings, except that `pool` and `tls` are what is in force. `clusters`:
-// where its routes may lead.
+// What a listener runs with: the configured settings, except that `pool` and `tls` are what is in force.
 Ref<ListenerContext> make_context(const config::ListenerConfig& wanted, const config::PoolSettings& pool,
-                                  const Modules& modules, const ClusterMap& clusters, Ref<const TlsContext> tls);
+                                  const Modules& modules, const Destinations& destinations, Ref<const TlsContext> tls);
 
 }  // namespace sluice

@@ -34,7 +34,8 @@ std::vector<std::string> texts_of(const config::Diagnostics& diagnostics) {
 // Shared between the loop and the background thread, one after the other.
 struct Reloader::Job {
     RunningState running;
-    ClusterMap clusters;  // held here too, so that none of them dies in the other thread
+    ClusterMap clusters;            // held here too, so that none of them dies in the other thread
+    websocket::PoolMap websockets;  // the same
     std::vector<Done> done;
     tl::expected<ReloadPlan, Refusal> plan = tl::unexpected(Refusal{});
 };
@@ -78,8 +79,9 @@ void Reloader::run() {
     target_.on_reload_begins();
     ++jobs_;
     auto job = std::make_shared<Job>();
-    job->running = RunningState::of(worker_, clusters_, config_);
+    job->running = RunningState::of(worker_, clusters_, websockets_, config_);
     job->clusters = clusters_.all();
+    job->websockets = websockets_;
     job->done = std::exchange(waiting_, {});
     in_background(
         worker_.loop, [this, job] { job->plan = prepare(std::move(job->running)); }, [this, job] { finish(*job); });
@@ -109,7 +111,7 @@ void Reloader::commit(ReloadPlan& plan) {
     warnings_ = texts_of(plan.warnings());
     files_ = plan.files();
     if (changed) ++revision_;
-    plan.commit(worker_, clusters_, target_);
+    plan.commit(worker_, clusters_, websockets_, target_);
     target_.apply(*config_, plan.take_admin_sockets());
 }
 

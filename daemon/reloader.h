@@ -59,6 +59,8 @@ public:
     std::map<std::string, FileState> files() const;
     const config::SettingsTable& table() const { return table_; }
     const Modules& modules() const { return modules_; }
+    // Those of the configuration; others live on while a WebSocket holds them.
+    const websocket::PoolMap& websockets() const { return websockets_; }
 
 private:
     struct Job;
@@ -75,6 +77,7 @@ private:
     Target& target_;
     const config::SettingsTable& table_;
     std::shared_ptr<const config::Config> config_, first_;  // in force; that of the start
+    websocket::PoolMap websockets_;
     std::uint64_t revision_ = 0;
     std::unique_ptr<admin::ReloadOutcome> last_;
     std::vector<std::string> warnings_;

@@ -54,14 +54,20 @@ void ByteQueue::add_chunk() {
     tail_ = chunk;
 }
 
+std::span<char> ByteQueue::extend(std::size_t most) {
+    if (!tail_ || tail_->end == ChunkPool::kCapacity) add_chunk();
+    const std::size_t count = std::min(most, ChunkPool::kCapacity - tail_->end);
+    const std::span<char> room(tail_->data() + tail_->end, count);
+    tail_->end += static_cast<std::uint32_t>(count);
+    size_ += count;
+    return room;
+}
+
 void ByteQueue::append(Bytes bytes) {
-    size_ += bytes.size();
     while (!bytes.empty()) {
-        if (!tail_ || tail_->end == ChunkPool::kCapacity) add_chunk();
-        const std::size_t count = std::min(bytes.size(), ChunkPool::kCapacity - tail_->end);
-        std::memcpy(tail_->data() + tail_->end, bytes.data(), count);
-        tail_->end += static_cast<std::uint32_t>(count);
-        bytes.remove_prefix(count);
+        const std::span<char> room = extend(bytes.size());
+        std::memcpy(room.data(), bytes.data(), room.size());
+        bytes.remove_prefix(room.size());
     }
 }
 

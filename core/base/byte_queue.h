@@ -58,6 +58,8 @@ public:
     void append(Bytes bytes);
     void append(ByteQueue&& other);  // no copy; `other` is empty afterwards
     void append_number(std::uint64_t number);
+    // Appends at least one byte and at most `most` (not 0), which the caller fills at once: before any other call.
+    std::span<char> extend(std::size_t most);
     void clear();
     void truncate(std::size_t size);  // keeps the first `size` bytes; size <= size()
 

@@ -25,6 +25,7 @@ struct OutgoingRequest {
     bool has_body = false;
     std::optional<std::uint64_t> content_length;  // of the body, if it is known; else it is framed by the protocol
     bool trailers = false;                        // the client takes trailers (TE: trailers)
+    std::string_view upgrade;                     // the protocol to go over to (HTTP/1.1, without a body); empty: none
     HeaderMap headers;
 };
 
@@ -41,6 +42,11 @@ enum class Fault : std::uint8_t {
 
 // What comes back. Never called from inside a call of the ClientStream or of ClientSession::open(). A sink that has
 // cancelled its stream, or was told on_complete or on_failed, hears nothing more, and must not use the stream.
+//
+// The answer to a request with an `upgrade` may be 101 (on_head with End::no): from then on the stream is a tunnel.
+// Whatever comes is on_answer_body, the peer's end is on_answer_complete, and send_body sends bytes as they are. End::yes
+// ends our side: what was given still goes out, and on_answer_complete comes when the peer has ended too, or after a
+// while. cancel() before that takes nothing back; without End::yes it closes the connection at once.
 class ResponseSink {
 public:
     virtual void on_interim(const ResponseHead& head) = 0;  // 102, 103; never 100 and 101
@@ -60,7 +66,9 @@ protected:
 class ClientStream {
 public:
     virtual Egress send_body(Bytes bytes, End end) = 0;
+    virtual Egress send_body(ByteQueue&& bytes, End end) = 0;
     virtual void send_trailers(const HeaderMap& trailers) = 0;  // ends the request
+    virtual void hand_to(ResponseSink& sink) = 0;               // who hears what comes from now on
     // Nobody wants the answer any more: HTTP/1 closes the connection, HTTP/2 resets the stream.
     virtual void cancel() = 0;
     virtual void pause_answer() = 0;  // at most what is on its way still comes
@@ -113,6 +121,10 @@ public:
     virtual ClientStream& open(const OutgoingRequest& request, End end, ResponseSink& sink) = 0;
     virtual std::uint32_t free_slots() const = 0;
     virtual std::uint32_t exchanges() const = 0;
+    // Whether its only exchange has become a tunnel, which may be silent for as long as it likes. ended: our side of it has,
+    // and with the next on_write all was said.
+    enum class Tunnel : std::uint8_t { none, open, ended };
+    virtual Tunnel tunnel() const { return Tunnel::none; }
     // Takes no more exchanges, says so (GOAWAY), and calls ClientHost::finish when the running ones have ended.
     virtual void close_when_idle() = 0;
     virtual std::size_t held_bytes() const = 0;

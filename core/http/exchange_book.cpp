@@ -59,6 +59,8 @@ void finish_exchange(Exchange& exchange, SessionHost& host, const AccessLog& log
     exchange.ended_us = now_us;
     exchange.outcome.latency_us = exchange.ended_us - exchange.began_us;
     if (exchange.slot) host.manager().record_request(exchange.outcome);
+    if (exchange.route && exchange.route->takes_upgrades() && exchange.outcome.status >= 300)
+        ++host.manager().stats().websocket.refused;
     log.write(exchange);
     exchange.slot.settle(exchange.outcome);
     exchange.config = {};

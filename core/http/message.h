@@ -23,6 +23,9 @@ struct RequestHead {
     std::string_view query;      // with its '?'; empty if there is none
     std::string_view host;       // lower case, without port and final dot; of the target or the Host field
     std::string_view authority;  // what `host` was made of: lower case, with the port as it came
+    // The protocol that the client wants to go over to: of an Upgrade field that Connection names (GET, HTTP/1.1), or of
+    // an extended CONNECT (:protocol). As it came; empty: none.
+    std::string_view upgrade;
     HttpVersion version = HttpVersion::http11;
     bool has_body = false;
     std::optional<std::uint64_t> content_length;  // bytes, if it was told

@@ -12,7 +12,8 @@ namespace {
 
 // By the kind of action.
 struct MakeTarget {
-    ProxyTargets* proxies = nullptr;
+    RouteTargets* targets = nullptr;
+    const config::RouteMatch* match = nullptr;
 
     std::unique_ptr<RouteTarget> operator()(const config::RespondAction& action) const {
         return std::make_unique<RespondTarget>(action);
@@ -22,7 +23,13 @@ struct MakeTarget {
     }
     std::unique_ptr<RouteTarget> operator()(const config::EchoAction&) const { return std::make_unique<EchoTarget>(); }
     std::unique_ptr<RouteTarget> operator()(const config::ProxyAction& action) const {
-        auto target = proxies ? proxies->make(action) : nullptr;
+        return or_bad_gateway(targets ? targets->make(action) : nullptr);
+    }
+    std::unique_ptr<RouteTarget> operator()(const config::WebSocketAction& action) const {
+        return or_bad_gateway(targets ? targets->make(action, *match) : nullptr);
+    }
+
+    std::unique_ptr<RouteTarget> or_bad_gateway(std::unique_ptr<RouteTarget> target) const {
         if (target) return target;
         return (*this)(config::RespondAction{502, {{"content-type", "text/plain"}}, "502 Bad Gateway\n"});
     }
@@ -71,8 +78,9 @@ bool Route::goes_before(const Route& other) const {
     return rank(match_) > rank(other.match_);
 }
 
-Router::Router(const std::vector<config::RouteConfig>& routes, ProxyTargets* proxies) {
-    for (const auto& route : routes) routes_.emplace_back(route.match, std::visit(MakeTarget{proxies}, route.action));
+Router::Router(const std::vector<config::RouteConfig>& routes, RouteTargets* targets) {
+    for (const auto& route : routes)
+        routes_.emplace_back(route.match, std::visit(MakeTarget{targets, &route.match}, route.action));
     std::stable_sort(routes_.begin(), routes_.end(), [](const Route& a, const Route& b) { return a.goes_before(b); });
     add_fallbacks();
 }
@@ -87,6 +95,10 @@ void Router::add_fallbacks() {
     routes_.emplace_back(options, MakeTarget{}(config::RespondAction{.status = 204}));
     const config::RespondAction not_found{404, {{"content-type", "text/plain"}}, "404 Not Found\n"};
     routes_.emplace_back(config::RouteMatch{}, MakeTarget{}(not_found));
+}
+
+bool Router::takes_upgrades() const {
+    return std::any_of(routes_.begin(), routes_.end(), [](const Route& route) { return route.takes_upgrades(); });
 }
 
 const Route& Router::find(const RequestHead& head) const {

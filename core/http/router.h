@@ -16,16 +16,20 @@ class RouteTarget {
 public:
     virtual ~RouteTarget() = default;
     virtual std::unique_ptr<Handler> make_handler() const = 0;
+    // It answers requests with an `upgrade`. To all others an extended CONNECT is none that they could answer (501).
+    virtual bool takes_upgrades() const { return false; }
 };
 
-// Makes the targets of `proxy` routes, which need what this layer does not know. Used while a Router is made.
-class ProxyTargets {
+// Makes the targets of routes that need what this layer does not know. Used while a Router is made.
+class RouteTargets {
 public:
     // Null if there is no such upstream.
     virtual std::unique_ptr<RouteTarget> make(const config::ProxyAction& action) = 0;
+    virtual std::unique_ptr<RouteTarget> make(const config::WebSocketAction& action,
+                                              const config::RouteMatch& match) = 0;
 
 protected:
-    ~ProxyTargets() = default;
+    ~RouteTargets() = default;
 };
 
 class Route {
@@ -36,6 +40,7 @@ public:
     bool matches(const RequestHead& head) const;
     bool goes_before(const Route& other) const;
     std::unique_ptr<Handler> make_handler() const { return target_->make_handler(); }
+    bool takes_upgrades() const { return target_->takes_upgrades(); }
 
 private:
     bool matches_host(std::string_view host) const;
@@ -48,13 +53,14 @@ private:
 
 class Router {
 public:
-    // `proxies` may be null where no route is a proxy.
-    explicit Router(const std::vector<config::RouteConfig>& routes, ProxyTargets* proxies = nullptr);
+    // `targets` may be null where no route needs it.
+    explicit Router(const std::vector<config::RouteConfig>& routes, RouteTargets* targets = nullptr);
     // Everything goes to one target.
     explicit Router(std::unique_ptr<RouteTarget> target);
 
     // Always one: 404 where no route matches, 204 for OPTIONS *.
     const Route& find(const RequestHead& head) const;
+    bool takes_upgrades() const;  // one of the routes does
 
 private:
     void add_fallbacks();

@@ -3,6 +3,7 @@
 // when both directions are complete, or when the client or the handler gives up.
 
 #include <cstddef>
+#include <memory>
 
 #include "core/base/byte_queue.h"
 #include "core/base/result.h"
@@ -11,6 +12,8 @@
 namespace sluice {
 
 struct Exchange;
+class Session;
+class SessionHost;
 
 enum class End : bool { no, yes };
 // What a producer should do after a piece: go on, or wait for on_egress_resumed.
@@ -27,6 +30,14 @@ public:
     virtual void on_egress_resumed() = 0;                     // after Egress::full: there is room again
 };
 
+// Who goes on with the connection, or the stream, in another protocol.
+class Successor {
+public:
+    virtual ~Successor() = default;
+    // Once; the host owns the session and outlives it.
+    virtual std::unique_ptr<Session> make_session(SessionHost& host) = 0;
+};
+
 class Stream {
 public:
     // 102 or 103, any number, before send_head. Left out where the client's protocol has no place for them.
@@ -38,6 +49,10 @@ public:
     virtual Egress send_body(ByteQueue&& bytes, End end) = 0;
     // Ends the answer. Left out where the protocol has no place for them.
     virtual void send_trailers(const HeaderMap& trailers) = 0;
+    // Instead of send_head, for a request with an `upgrade`: the client's protocol is agreed upon (RFC 9110, 7.8: 101; RFC
+    // 8441: 200, whatever status the head has). Ends the exchange and, soon, the handler, which is not called again. All
+    // that the client sends from here on goes to the session that the successor makes.
+    virtual void hand_over(const ResponseHead& head, std::unique_ptr<Successor> successor) = 0;
     // Gives up: the client sees the answer break off.
     virtual void reset(Error error) = 0;
     // Backpressure to the client: at most what is already on its way (64 KiB) still comes.

@@ -168,7 +168,9 @@ void Connection::flush() {
 bool Connection::write_some() {
     const Turn turn(in_turn_);
     ByteQueue out(chunks());
-    if (!session_->on_write(out)) close(Reason::error, CloseMode::abort);
+    do {
+        if (!session_->on_write(out)) close(Reason::error, CloseMode::abort);
+    } while (swap_session());
     if (dead_ || out.empty()) return false;
     bytes_out_ += out.size();
     manager_.stats().bytes_out += out.size();
@@ -178,7 +180,36 @@ bool Connection::write_some() {
     return !dead_;
 }
 
+void Connection::replace_session(std::unique_ptr<Session> next, std::string rest) {
+    successor_ = std::make_unique<Successor>(Successor{std::move(next), std::move(rest)});
+}
+
+// True if another one is there, whose first words go out with the last of the one before. Each call may be its end.
+bool Connection::swap_session() {
+    if (!successor_ || closing()) return false;
+    const std::unique_ptr<Successor> next = std::move(successor_);
+    session_ = std::move(next->session);
+    resume_read(Pause::pipeline);
+    resume_read(Pause::backpressure);
+    enter(Phase::open);
+    session_->start();
+    if (!next->rest.empty() && !closing() && !session_->on_read(next->rest)) close(Reason::error, CloseMode::abort);
+    if (wish_ != Reason::none && !closing()) session_->close_when_idle(wish_);
+    if (peer_ended_ && !closing()) session_->on_read_end();
+    return !dead_;
+}
+
 // --- the end ---
+
+void Connection::kill() {
+    bool says_so = false;
+    if (session_ && !closing()) {
+        const Turn turn(in_turn_);
+        says_so = session_->kill();
+    }
+    if (!says_so) return close(Reason::killed, CloseMode::abort);
+    if (!in_turn_) flush();
+}
 
 void Connection::close(Reason reason, CloseMode mode) {
     if (dead_) return;

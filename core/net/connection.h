@@ -42,6 +42,8 @@ public:
     // Reads an idle connection once more (what came meanwhile is answered), then closes it; a busy one is asked to
     // end with its running exchange.
     void close_when_idle(Reason reason);
+    // An operator wants it ended: at once, unless its session has something to say first.
+    void kill();
     // The settings changed: deadlines follow.
     void rearm();
     // Under memory pressure: no longer reads if it holds more than `share` bytes; reads again when it does not.
@@ -78,6 +80,7 @@ private:
     void pause_read(Pause reason) override;
     void resume_read(Pause reason) override;
     void finish(Reason reason, CloseMode mode) override { close(reason, mode); }
+    void replace_session(std::unique_ptr<Session> next, std::string rest) override;
     std::size_t pending_bytes() const override { return transport_->pending_bytes(); }
     Reason admit_request() override;
     bool draining() const override { return generation_.draining(); }
@@ -103,6 +106,7 @@ private:
     void discard(std::size_t count);
     void flush();
     bool write_some();
+    bool swap_session();
     void begin_close();
     void end_if_idle();
     bool is_newcomer() const;
@@ -118,7 +122,13 @@ private:
     ConnectionManager& manager_;
     Generation& generation_;
     std::unique_ptr<Transport> transport_;
+    // Who takes the session's place, and what came for it already.
+    struct Successor {
+        std::unique_ptr<Session> session;
+        std::string rest;
+    };
     std::unique_ptr<Session> session_;
+    std::unique_ptr<Successor> successor_;  // for a moment
     std::unique_ptr<Progress> progress_;
     Ticket slot_;
     std::uint64_t id_;

@@ -19,6 +19,9 @@ EventType event_of(Reason reason) {
         case Reason::request_timeout:
         case Reason::keep_alive_timeout:
         case Reason::write_timeout:
+        case Reason::connection_timeout:
+        case Reason::pong_timeout:
+        case Reason::close_timeout:
         case Reason::min_data_rate: return EventType::timed_out;
         case Reason::error:
         case Reason::peer_reset:
@@ -161,8 +164,13 @@ bool ConnectionManager::kill(std::uint64_t id) {
     for_each([&](Connection& connection) {
         if (connection.id() != id || connection.in_refusal_lane()) return;
         found = true;
-        connection.close(Reason::killed, CloseMode::abort);
+        connection.kill();
     });
+    if (Conversation* one = conversations_.find_if([&](Conversation& other) { return other.books().id == id; });
+        one && !found) {
+        one->dismiss();
+        return true;
+    }
     return found;
 }
 

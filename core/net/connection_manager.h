@@ -11,6 +11,7 @@
 #include "core/net/address.h"
 #include "core/net/admission.h"
 #include "core/net/connection.h"
+#include "core/net/conversation.h"
 #include "core/net/event_ring.h"
 #include "core/net/generation.h"
 #include "core/net/health.h"
@@ -53,8 +54,9 @@ public:
     void restart(Ref<const ListenerContext> context);
     void drain(std::int64_t timeout_ms);
     bool draining() const { return current_->draining(); }
-    // false: no such connection.
+    // A connection, or a conversation on one. false: there is none of that id.
     bool kill(std::uint64_t id);
+    IntrusiveList<Conversation, ConversationTag>& conversations() { return conversations_; }
 
     std::uint64_t active() const { return connections_.in_use(); }
     std::uint64_t idle() const;
@@ -110,6 +112,7 @@ private:
     Generation* current_;
     List busy_, idle_;  // idle: the one that has been longest stands first
     std::unordered_map<PeerAddress, std::uint32_t, PeerHostHash, PeerHostEqual> clients_;  // only while limited
+    IntrusiveList<Conversation, ConversationTag> conversations_;
     std::size_t refusing_ = 0;
     std::int64_t next_warning_ms_ = 0;
     PoolStats stats_;

@@ -8,6 +8,7 @@
 #include "core/net/http2_stats.h"
 #include "core/net/reason.h"
 #include "core/net/tls_stats.h"
+#include "core/net/websocket_stats.h"
 
 namespace sluice {
 
@@ -22,6 +23,7 @@ struct PoolStats {
     metrics::RateMeter connection_rate, request_rate;
     TlsStats tls;      // zero without TLS
     Http2Stats http2;  // zero for other protocols
+    WebSocketStats websocket;
 
     double error_rate() const {
         return requests ? static_cast<double>(failed_requests) / static_cast<double>(requests) : 0;

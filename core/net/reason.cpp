@@ -17,6 +17,9 @@ const char* to_string(Reason reason) {
         "session_idle_timeout",
         "write_timeout",
         "min_data_rate",
+        "connection_timeout",
+        "pong_timeout",
+        "close_timeout",
         "bad_request",
         "uri_too_long",
         "header_too_large",
@@ -27,6 +30,10 @@ const char* to_string(Reason reason) {
         "handshake_failed",
         "protocol_error",
         "flood",
+        "bad_data",
+        "message_too_large",
+        "too_fast",
+        "slow_consumer",
         "max_requests",
         "max_connections",
         "max_connections_per_client",
@@ -36,6 +43,7 @@ const char* to_string(Reason reason) {
         "drain_deadline",
         "killed",
         "aborted",
+        "upstream_gone",
         "error",
     };
     static_assert(std::size(kNames) == kReasons);

@@ -21,6 +21,9 @@ enum class Reason : std::uint8_t {
     session_idle_timeout,
     write_timeout,
     min_data_rate,
+    connection_timeout,  // of WebSocket: nothing came
+    pong_timeout,
+    close_timeout,  // it did not end the closing handshake
     // rules broken by the peer, answered with the protocol's own error
     bad_request,
     uri_too_long,
@@ -30,8 +33,12 @@ enum class Reason : std::uint8_t {
     not_implemented,
     version_not_supported,
     handshake_failed,
-    protocol_error,  // of HTTP/2: told by GOAWAY
-    flood,           // ENHANCE_YOUR_CALM
+    protocol_error,     // of HTTP/2: told by GOAWAY
+    flood,              // ENHANCE_YOUR_CALM
+    bad_data,           // of WebSocket: a text that is no UTF-8, or does not inflate (1007)
+    message_too_large,  // 1009
+    too_fast,           // more messages or bytes a second than allowed (1008)
+    slow_consumer,      // too much waits for it (1013)
     // limits
     max_requests,
     max_connections,
@@ -42,8 +49,9 @@ enum class Reason : std::uint8_t {
     drain,
     drain_deadline,
     killed,
-    aborted,  // a handler gave up in the middle of an answer
-    error,    // the system refused something: see the log
+    aborted,        // a handler gave up in the middle of an answer
+    upstream_gone,  // the other side of its relay has ended
+    error,          // the system refused something: see the log
 };
 
 inline constexpr std::size_t kReasons = static_cast<std::size_t>(Reason::error) + 1;

@@ -6,7 +6,7 @@
 namespace sluice {
 
 namespace {
-constexpr const char* kNames[] = {"handshake", "header", "body", "idle", "write", "drain"};
+constexpr const char* kNames[] = {"handshake", "header", "body", "idle", "write", "open", "drain"};
 }
 
 const char* to_string(Phase phase) { return kNames[static_cast<int>(phase)]; }

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "core/base/byte_queue.h"
 #include "core/base/result.h"
@@ -18,7 +19,8 @@ class ConnectionManager;
 struct PeerAddress;
 
 // What a connection is doing; each phase has its own deadline.
-enum class Phase : std::uint8_t { handshake, header, body, idle, write, drain };
+// open: upgraded, and the session watches over its time itself.
+enum class Phase : std::uint8_t { handshake, header, body, idle, write, open, drain };
 const char* to_string(Phase phase);
 bool is_phase(std::string_view name);
 
@@ -54,6 +56,8 @@ public:
     virtual void on_writable() = 0;
     // Announce that no more exchanges are wanted, let running ones finish, then SessionHost::finish(reason).
     virtual void close_when_idle(Reason reason) = 0;
+    // Somebody wants it ended at once. true: it says so to its peer and finishes by itself.
+    virtual bool kill() { return false; }
     // No exchange is running and none has begun, and the peer knows all that it is to be told before an end.
     virtual bool idle() const = 0;
     virtual IdleRule idle_rule() const = 0;
@@ -70,6 +74,9 @@ public:
     virtual void resume_read(Pause reason) = 0;
     // The session is over: it is not called again, but for on_write where the mode is not abort.
     virtual void finish(Reason reason, CloseMode mode) = 0;
+    // Another session goes on, once this one has written its last (from on_write, after which it is not called again).
+    // `rest`: what came for the other one already.
+    virtual void replace_session(std::unique_ptr<Session> next, std::string rest) = 0;
 
     virtual std::size_t pending_bytes() const = 0;  // given to the transport and not yet sent
     // One more request: none, or why it must be refused (the connection came over a limit, no memory left).

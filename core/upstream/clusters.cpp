@@ -1,7 +1,5 @@
 #include "core/upstream/clusters.h"
 
-#include "core/upstream/proxy_target.h"
-
 namespace sluice {
 
 Cluster* Clusters::find(std::string_view name) const {
@@ -13,11 +11,6 @@ void Clusters::replace(ClusterMap clusters) {
     for (const auto& [name, cluster] : clusters_)
         if (!clusters.contains(name)) cluster->retire();
     clusters_ = std::move(clusters);
-}
-
-std::unique_ptr<RouteTarget> ClusterTargets::make(const config::ProxyAction& action) {
-    const auto found = clusters_.find(action.upstream);
-    return found == clusters_.end() ? nullptr : std::make_unique<ProxyTarget>(found->second, action);
 }
 
 }  // namespace sluice

@@ -5,7 +5,6 @@
 #include <memory>
 #include <string>
 
-#include "core/http/router.h"
 #include "core/upstream/cluster.h"
 
 namespace sluice {
@@ -22,16 +21,6 @@ public:
 
 private:
     ClusterMap clusters_;
-};
-
-// Makes the targets of proxy routes in a preparation: each holds its cluster.
-class ClusterTargets final : public ProxyTargets {
-public:
-    explicit ClusterTargets(const ClusterMap& clusters) : clusters_(clusters) {}
-    std::unique_ptr<RouteTarget> make(const config::ProxyAction& action) override;
-
-private:
-    const ClusterMap& clusters_;
 };
 
 }  // namespace sluice

@@ -166,6 +166,7 @@ void Endpoint::put(UpstreamConnection& connection, Place place) {
 
 Endpoint::Place Endpoint::place_of(const UpstreamConnection& connection) const {
     if (connection.state() == UpstreamConnection::State::connecting) return Place::connecting;
+    if (connection.is_tunnel()) return Place::tunnel;
     if (connection.state() == UpstreamConnection::State::retired) return Place::retired;
     if (connection.idle()) return Place::idle;
     return connection.slots() > 0 ? Place::roomy : Place::full;
@@ -329,9 +330,11 @@ void Endpoint::note_refused() {
 
 // --- size ---
 
+// A tunnel is out of the pool, and so is its exchange: it will never be free for another one.
 Demand Endpoint::demand() const {
     const std::uint32_t pooled = connecting() + idle() + count(Place::roomy) + count(Place::full);
-    return {pooled, filled(active_, slots_each_), needed(waiting, slots_each_)};
+    const std::uint32_t requests = active_ - std::min(active_, count(Place::tunnel));
+    return {pooled, filled(requests, slots_each_), needed(waiting, slots_each_)};
 }
 
 bool Endpoint::in_service() const { return !draining_ && !retired_ && !cluster_.retired(); }

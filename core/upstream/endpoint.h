@@ -110,7 +110,9 @@ public:
     std::uint32_t open() const { return static_cast<std::uint32_t>(connections_.in_use()); }  // with connecting ones
     std::uint32_t connecting() const { return count(Place::connecting); }
     std::uint32_t idle() const { return count(Place::idle); }
-    std::uint32_t busy() const { return count(Place::roomy) + count(Place::full) + count(Place::retired); }
+    std::uint32_t busy() const {
+        return count(Place::roomy) + count(Place::full) + count(Place::retired) + count(Place::tunnel);
+    }
     std::uint32_t active() const { return active_; }  // requests in progress
     std::uint32_t waiting = 0;                        // requests in the queue that were meant for it
     std::size_t index = 0;                            // in the balancer
@@ -121,8 +123,8 @@ public:
 
 private:
     // A state is a list. The connection that was used last stands last.
-    enum class Place : std::uint8_t { none, connecting, idle, roomy, full, retired };
-    static constexpr std::size_t kPlaces = 6;
+    enum class Place : std::uint8_t { none, connecting, idle, roomy, full, retired, tunnel };
+    static constexpr std::size_t kPlaces = 7;
     static constexpr std::int64_t kUseless = 1000;  // ms: a connection that ended earlier, unused, was of no use
     using List = IntrusiveList<UpstreamConnection, UpstreamConnectionTag>;
 

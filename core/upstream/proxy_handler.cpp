@@ -65,7 +65,7 @@ void ProxyHandler::on_request(const RequestHead& head, Stream& stream) {
     stream_ = &stream;
     client = &stream.exchange().peer;
     stream.exchange().upstream = target_.cluster().name();
-    idempotent_ = is_idempotent(head.method);
+    idempotent_ = is_idempotent(head.method) || !head.upgrade.empty();  // nothing is done before both have agreed
     ++stats().requests;
     target_.cluster().retry_budget().request(now_ms());
     if (rules().total_timeout.count() > 0) total_due_ms_ = now_ms() + rules().total_timeout.count();
@@ -93,6 +93,7 @@ void ProxyHandler::on_granted(UpstreamConnection& connection) {
     idle_ms_ = connection.idle() && connection.requests() > 0 ? now_ms() - connection.idle_since_ms() : 0;
     Forwarding::Outgoing& out = target_.scratch();
     target_.forwarding().request(stream_->exchange(), out);
+    dress(out.request);
     stage_due_ms_ = kNever;
     upstream_ = &connection.open(out.request, head_->has_body ? End::no : End::yes, *this);
     if (head_->has_body) send_kept();
@@ -178,13 +179,30 @@ void ProxyHandler::on_head(ResponseHead& head, End end) {
     if (head.status == 408 && replay_crossed()) return;
     if (failed) endpoint->failed(Failure::bad_status);
     else endpoint->succeeded(idle_ms_);
-    stats().first_byte_us.record(EventLoop::now_us() - stream_->exchange().began_us);
-    stage_ = Stage::answering;
-    drop_kept();
+    answer_begins();
     target_.forwarding().answer(head, target_.cluster().settings().config.protocol);
     answer_ended_ = end == End::yes;
     await(rules().idle_timeout.count(), Failure::idle_timeout);
     stream_->send_head(head, end);
+}
+
+void ProxyHandler::answer_begins() {
+    stats().first_byte_us.record(EventLoop::now_us() - stream_->exchange().began_us);
+    stage_ = Stage::answering;
+    drop_kept();
+}
+
+ClientStream& ProxyHandler::take_upstream() {
+    endpoint->succeeded(idle_ms_);
+    answer_begins();
+    finish(Failure::none);
+    return *std::exchange(upstream_, nullptr);
+}
+
+void ProxyHandler::reject_answer() {
+    endpoint->failed(Failure::protocol);
+    std::exchange(upstream_, nullptr)->cancel();
+    answer_failure(Failure::protocol);
 }
 
 void ProxyHandler::on_answer_body(Bytes bytes) {

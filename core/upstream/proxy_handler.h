@@ -1,6 +1,7 @@
 #pragma once
 // One proxied request: from the client's Stream to an upstream's ClientStream and back, over as many attempts as are
-// allowed. Owned by the client's stream, like every handler; made by ProxyTarget.
+// allowed. Owned by the client's stream, like every handler; made by ProxyTarget. A protocol whose handshake is a request
+// to an upstream derives from it, and takes the connection over when the upstream agrees.
 //
 //             acquire             granted               head                    complete
 //   (begin) ----------> waiting ----------> asking ------------> answering ----------------> done
@@ -15,7 +16,7 @@
 
 namespace sluice {
 
-class ProxyHandler final : public Handler, private ResponseSink, private PendingRequest, private Timer {
+class ProxyHandler : public Handler, private ResponseSink, private PendingRequest, private Timer {
 public:
     explicit ProxyHandler(const ProxyTarget& target) : target_(target) {}
     ~ProxyHandler() override;
@@ -29,6 +30,17 @@ public:
     void on_egress_resumed() override;
     bool gives_up_on_half_close() const override { return stage_ == Stage::waiting || stage_ == Stage::asking; }
 
+protected:
+    // Last changes to what is sent.
+    virtual void dress(OutgoingRequest&) {}
+    void on_head(ResponseHead& head, End end) override;
+    // Within on_head, instead of passing it on. The exchange was a success and is the caller's from now on:
+    ClientStream& take_upstream();
+    // It is no answer to what was asked: 502.
+    void reject_answer();
+    const ProxyTarget& target() const { return target_; }
+    const RequestHead& request() const { return *head_; }
+
 private:
     enum class Stage : std::uint8_t { idle, waiting, asking, answering, done };
     static constexpr std::int64_t kOld = 1000;  // ms
@@ -41,7 +53,6 @@ private:
 
     // From the upstream.
     void on_interim(const ResponseHead& head) override;
-    void on_head(ResponseHead& head, End end) override;
     void on_answer_body(Bytes bytes) override;
     void on_answer_trailers(const HeaderMap& trailers) override;
     void on_answer_complete() override;
@@ -55,6 +66,7 @@ private:
     void keep(Bytes bytes);
     void drop_kept();
     void request_sent();
+    void answer_begins();
     void await(std::int64_t timeout_ms, Failure failure);
     void release();
     void give_up_attempt();

@@ -17,6 +17,7 @@ public:
     std::unique_ptr<Handler> make_handler() const override;
 
     Cluster& cluster() const { return *cluster_; }
+    const std::shared_ptr<Cluster>& shared_cluster() const { return cluster_; }
     const config::ProxyAction& rules() const { return rules_; }
     const Forwarding& forwarding() const { return forwarding_; }
     // What is sent is built in it, for one request at a time.

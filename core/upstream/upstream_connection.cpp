@@ -149,6 +149,10 @@ void UpstreamConnection::on_error(Error error) {
 
 void UpstreamConnection::on_writable() {
     if (state_ == State::ended || !session_) return;
+    if (parted_ms_) {
+        parted_ms_ = now_ms();
+        return rearm();
+    }
     tell_session([](ClientSession& session) { session.on_writable(); });
     flush();
 }
@@ -162,6 +166,16 @@ void UpstreamConnection::run() { flush(); }
 void UpstreamConnection::flush() {
     for (int round = 0; write_some(); ++round)
         if (round == kRoundsPerTurn) return worker_.loop.schedule(*this);
+    if (session_ && session_->tunnel() == ClientSession::Tunnel::ended) part();
+}
+
+// Our side of a tunnel has ended: the peer sees that after the last byte, and has a moment to end its own. (To close now
+// would lose what is not sent yet, and with bytes unread the RST would destroy what the peer has not read.)
+void UpstreamConnection::part() {
+    if (state_ == State::ended || parted_ms_) return;
+    parted_ms_ = now_ms();
+    transport_->shutdown();
+    rearm();
 }
 
 // True if something was sent and there is room for more.
@@ -225,9 +239,16 @@ std::int64_t UpstreamConnection::lifetime_end_ms() const {
 
 std::int64_t UpstreamConnection::deadline() const {
     if (state_ == State::connecting) return created_ms_ + limits_.connect_timeout_ms;
-    if (state_ == State::retired) return read_ms_ + (transport_->pending_bytes() > 0 ? kStuck : kSilent);
+    if (state_ == State::retired) return retired_deadline();
     const std::int64_t rest = exchanges_ == 0 ? owner_.idle_time(*this) : kNever;
     return std::min(lifetime_end_ms(), rest == kNever ? kNever : idle_since_ms_ + rest);
+}
+
+// A tunnel has none: whoever speaks through it watches over it.
+std::int64_t UpstreamConnection::retired_deadline() const {
+    if (is_tunnel() && !parted_ms_) return kNever;
+    if (transport_->pending_bytes() > 0) return parted_ms_.value_or(read_ms_) + kStuck;
+    return parted_ms_ ? *parted_ms_ + kParting : read_ms_ + kSilent;
 }
 
 void UpstreamConnection::rearm() { worker_.loop.timers().arm(*this, deadline()); }
@@ -235,7 +256,7 @@ void UpstreamConnection::rearm() { worker_.loop.timers().arm(*this, deadline());
 void UpstreamConnection::on_timer(std::int64_t now) {
     if (now < deadline()) return rearm();
     if (state_ == State::connecting) return fail(Failure::connect_timeout, {Errc::timed_out});
-    if (state_ == State::retired) return fail(Failure::closed, {Errc::timed_out});
+    if (state_ == State::retired) return fail(parted_ms_ ? Failure::none : Failure::closed, {Errc::timed_out});
     if (state_ == State::ready) retire();
 }
 

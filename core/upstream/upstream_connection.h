@@ -3,7 +3,7 @@
 // ClientSession; it has one timer and one place to die: close(). Owned by its Owner until on_connection_ended, then by
 // the loop's graveyard until the end of the turn.
 //
-//   connecting --TCP, TLS, SETTINGS--> ready <--> full --GOAWAY, last request, lifetime--> retired --> ended
+//   connecting --TCP, TLS, SETTINGS--> ready <--> full --GOAWAY, last request, lifetime, tunnel--> retired --> ended
 
 #include <cstdint>
 #include <memory>
@@ -80,6 +80,7 @@ public:
     std::uint32_t slots() const { return state_ == State::ready ? session_->free_slots() : 0; }
     std::uint32_t exchanges() const { return exchanges_; }
     bool idle() const { return state_ == State::ready && exchanges_ == 0; }
+    bool is_tunnel() const { return session_ && session_->tunnel() != ClientSession::Tunnel::none; }
     std::int64_t idle_since_ms() const { return idle_since_ms_; }
     std::uint64_t requests() const { return requests_; }  // that were begun on it
     // Between two requests, and nothing says that the peer has closed it.
@@ -103,6 +104,7 @@ private:
     static constexpr int kRoundsPerTurn = 4;
     // How long a retired connection may be silent, ms: one whose peer takes no bytes, and one that waits for answers.
     static constexpr std::int64_t kStuck = 30'000, kSilent = 300'000;
+    static constexpr std::int64_t kParting = 2'000;  // ms, for the peer's FIN after ours, which ended a tunnel
 
     // ClientHost
     void schedule_write() override;
@@ -137,9 +139,11 @@ private:
     void end(Failure failure, Error error);
     std::int32_t count_exchanges();
     void wind_up();
+    void part();
     std::int64_t lifetime_end_ms() const;
     bool worn_out() const;
     std::int64_t deadline() const;
+    std::int64_t retired_deadline() const;
     void say_last_words();
 
     Worker& worker_;
@@ -152,6 +156,7 @@ private:
     Limits limits_;
     std::uint64_t id_, created_us_;
     std::int64_t created_ms_, idle_since_ms_ = 0, read_ms_ = 0;
+    std::optional<std::int64_t> parted_ms_;  // when our FIN was ordered, or all before it was sent
     std::uint64_t requests_ = 0;
     std::uint32_t exchanges_ = 0;
     State state_ = State::connecting;

@@ -52,26 +52,6 @@ std::vector<config::PendingKey> pending_of(Control& control, const DaemonStatus&
     return {};
 }
 
-bool passes(const ConnectionFilter& filter, const Listener& listener, const Connection& connection) {
-    return (filter.listener.empty() || filter.listener == listener.name()) &&
-           (filter.state.empty() || filter.state == to_string(connection.phase())) &&
-           (filter.peer.empty() || filter.peer == connection.peer().host() || filter.peer == connection.peer().text());
-}
-
-Json connection_json(const Listener& listener, const Connection& connection, std::int64_t now_ms) {
-    return {{"id", connection.id()},
-            {"peer", connection.peer().text()},
-            {"listener", listener.name()},
-            {"state", to_string(connection.phase())},
-            {"generation", connection.generation().number()},
-            {"age_ms", now_ms - connection.created_ms()},
-            {"idle_ms", now_ms - connection.last_activity_ms()},
-            {"requests", connection.requests()},
-            {"bytes_in", connection.bytes_in()},
-            {"bytes_out", connection.bytes_out()},
-            {"tls", tls_info_json(connection)}};
-}
-
 std::size_t touched_by(Control& control, const config::Change& change) {
     std::size_t count = 0;
     if (change.reload_class == config::ReloadClass::new_connections) return count;
@@ -102,6 +82,7 @@ Json listener_json(Control& control, Listener& listener) {
             {"pool", pool_json(pool, control.worker().loop.now_ms())},
             {"tls", tls_json(pool)},
             {"http2", http2_json(pool)},
+            {"websocket", websocket_json(pool)},
             {"pending_restart", pending_json(pending_of(control, control.status(), listener))}};
 }
 
@@ -132,20 +113,6 @@ Json status_json(Control& control) {
     for (const auto& [name, cluster] : control.clusters().all())
         json["upstreams"].push_back(upstream_summary_json(*cluster));
     return json;
-}
-
-Json connections_json(Worker& worker, const ConnectionFilter& filter) {
-    const std::int64_t now = worker.loop.now_ms();
-    Json rows = Json::array();
-    std::size_t total = 0;
-    worker.for_each_listener([&](Listener& listener) {
-        listener.pool().for_each([&](Connection& connection) {
-            if (connection.in_refusal_lane() || !passes(filter, listener, connection)) return;
-            if (++total <= filter.limit) rows.push_back(connection_json(listener, connection, now));
-        });
-    });
-    const std::size_t shown = rows.size();
-    return {{"connections", std::move(rows)}, {"total", total}, {"shown", shown}};
 }
 
 Json outcome_json(const ReloadOutcome& outcome) {

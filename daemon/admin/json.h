@@ -17,6 +17,7 @@ struct ConnectionFilter {
 
 Json status_json(Control& control);
 Json listener_json(Control& control, Listener& listener);
+// A row for each connection, and one for each WebSocket that is a stream of an HTTP/2 connection, right after that one's.
 Json connections_json(Worker& worker, const ConnectionFilter& filter);
 Json outcome_json(const ReloadOutcome& outcome);
 Json plan_json(Control& control, const ReloadOutcome& outcome);

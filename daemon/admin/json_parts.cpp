@@ -3,6 +3,9 @@
 #include <chrono>
 #include <ctime>
 
+#include "core/base/wall_clock.h"
+#include "core/http/router.h"
+
 namespace sluice::admin {
 
 namespace {
@@ -35,6 +38,8 @@ std::string iso_time(std::int64_t unix_ms) {
     std::snprintf(text + size, sizeof text - size, ".%03dZ", static_cast<int>(unix_ms % 1000));
     return text;
 }
+
+std::string iso_time_of(std::int64_t loop_ms, std::int64_t now_ms) { return iso_time(unix_ms() - (now_ms - loop_ms)); }
 
 Json latency_json(const metrics::Histogram& microseconds) {
     const auto ms = [&](double q) { return microseconds.quantile(q) / 1000; };
@@ -73,6 +78,25 @@ Json http2_json(ConnectionManager& pool) {
             {"stream_errors", counts_json(Http2ErrorCounts::kCodes, Http2ErrorCounts::name, stats.stream_errors)},
             {"session_errors", counts_json(Http2ErrorCounts::kCodes, Http2ErrorCounts::name, stats.session_errors)},
             {"floods", counts_json(kFloods, flood, stats.floods)}};
+}
+
+bool has_websockets(ConnectionManager& pool) {
+    const WebSocketStats& stats = pool.stats().websocket;
+    return stats.total > 0 || stats.refused > 0 || pool.context()->router->takes_upgrades();
+}
+
+Json websocket_json(ConnectionManager& pool) {
+    if (!has_websockets(pool)) return nullptr;
+    const WebSocketStats& stats = pool.stats().websocket;
+    return {{"active", stats.active},
+            {"total", stats.total},
+            {"refused", stats.refused},
+            {"messages_in", stats.messages_in},
+            {"messages_out", stats.messages_out},
+            {"bytes_in", stats.bytes_in},
+            {"bytes_out", stats.bytes_out},
+            {"pings", stats.pings},
+            {"closed", counts_json(WebSocketStats::kCodes, WebSocketStats::name_of, stats.closed)}};
 }
 
 Json tls_info_json(const Connection& connection) {

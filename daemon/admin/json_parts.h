@@ -1,5 +1,6 @@
 #pragma once
-// The pieces of the admin API's JSON that belong to TLS and HTTP/2, and what they share with the rest. Pure reading.
+// The pieces of the admin API's JSON that belong to TLS, HTTP/2 and WebSocket, and what they share with the rest. Pure
+// reading.
 
 #include <cstdint>
 #include <string>
@@ -9,6 +10,8 @@
 namespace sluice::admin {
 
 std::string iso_time(std::int64_t unix_ms);
+// When something happened that the loop's clock has seen.
+std::string iso_time_of(std::int64_t loop_ms, std::int64_t now_ms);
 // Counters by their names, without those that are zero.
 template <class Name, class Counts>
 Json counts_json(std::size_t size, const Name& name, const Counts& counts) {
@@ -34,6 +37,10 @@ Json handshakes_json(const TlsStats& stats, FailureName name = to_string);
 Json tls_json(ConnectionManager& pool);
 // Sessions, streams and errors of a listener; null for another protocol.
 Json http2_json(ConnectionManager& pool);
+// It has WebSockets, or had some, or has a route that leads to them.
+bool has_websockets(ConnectionManager& pool);
+// The figures of a listener's WebSockets; null where there are none.
+Json websocket_json(ConnectionManager& pool);
 // What was agreed with a client; null without TLS, and until the handshake is done.
 Json tls_info_json(const Connection& connection);
 

@@ -3,16 +3,12 @@
 #include <algorithm>
 #include <map>
 
-#include "core/base/wall_clock.h"
 #include "core/net/worker.h"
 #include "daemon/admin/json_parts.h"
 
 namespace sluice::admin {
 
 namespace {
-
-// When something happened that the loop's clock has seen.
-std::string time_of(std::int64_t loop_ms, std::int64_t now_ms) { return iso_time(unix_ms() - (now_ms - loop_ms)); }
 
 const char* state_of(const Endpoint& endpoint) {
     return endpoint.retired() ? "retiring" : endpoint.draining() ? "draining" : "serving";
@@ -64,7 +60,7 @@ Json endpoint_json(Endpoint& endpoint, const ClusterSettings& settings, double a
             {"configured", endpoint.identity().brought},
             {"state", state_of(endpoint)},
             {"health", to_string(health.state())},
-            {"since", time_of(health.since_ms(), now_ms)},
+            {"since", iso_time_of(health.since_ms(), now_ms)},
             {"since_ms", now_ms - health.since_ms()},
             {"weight", endpoint.identity().weight},
             {"share", all_shares > 0 ? share / all_shares : 0},

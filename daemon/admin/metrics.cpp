@@ -8,6 +8,7 @@
 
 #include "core/base/log.h"
 #include "core/metrics/exposition.h"
+#include "daemon/admin/json_parts.h"
 #include "daemon/admin/metrics_upstreams.h"
 
 namespace sluice::admin {
@@ -62,13 +63,27 @@ const std::vector<ListenerMetric>& http2_metrics() {
     return kMetrics;
 }
 
+const std::vector<ListenerMetric>& websocket_metrics() {
+    static const std::vector<ListenerMetric> kMetrics = {
+        {"sluice_websocket_connections", "gauge", "WebSockets open now",
+         [](auto& pool) { return pool.stats().websocket.active; }},
+        {"sluice_websocket_opened_total", "counter", "WebSockets opened",
+         [](auto& pool) { return pool.stats().websocket.total; }},
+        {"sluice_websocket_refused_total", "counter", "WebSocket handshakes answered with an error",
+         [](auto& pool) { return pool.stats().websocket.refused; }},
+        {"sluice_websocket_pings_total", "counter", "Pings sent to silent clients of WebSockets",
+         [](auto& pool) { return pool.stats().websocket.pings; }},
+    };
+    return kMetrics;
+}
+
 using Chosen = std::vector<ConnectionManager*>;
 
 template <class Choose>
 Chosen pools(Worker& worker, Choose&& choose) {
     Chosen chosen;
     for (const auto& listener : worker.listeners)
-        if (choose(*listener->pool().context())) chosen.push_back(&listener->pool());
+        if (choose(listener->pool())) chosen.push_back(&listener->pool());
     return chosen;
 }
 
@@ -111,14 +126,22 @@ void by_name(Exposition& out, const std::string& listener, std::string_view labe
         if (counts[i] > 0) out.sample({{"listener", listener}, {label, name(i)}}, counts[i]);
 }
 
+void directions(Exposition& out, const Chosen& pools, const ListenerMetric& received,
+                std::uint64_t (*sent)(ConnectionManager& pool)) {
+    out.family(received.name, received.type, received.help);
+    for (auto* pool : pools) {
+        const std::string& name = pool->context()->name;
+        out.sample({{"listener", name}, {"direction", "received"}}, received.value(*pool));
+        out.sample({{"listener", name}, {"direction", "sent"}}, sent(*pool));
+    }
+}
+
 void http2(Exposition& out, const Chosen& pools) {
     simple(out, pools, http2_metrics());
-    out.family("sluice_http2_resets_total", "counter", "RST_STREAM frames");
-    for (auto* pool : pools) {
-        const Http2Stats& stats = pool->stats().http2;
-        out.sample({{"listener", pool->context()->name}, {"direction", "received"}}, stats.resets_received);
-        out.sample({{"listener", pool->context()->name}, {"direction", "sent"}}, stats.resets_sent);
-    }
+    directions(out, pools,
+               {"sluice_http2_resets_total", "counter", "RST_STREAM frames",
+                [](auto& pool) { return pool.stats().http2.resets_received; }},
+               [](auto& pool) { return pool.stats().http2.resets_sent; });
     constexpr auto kCodes = Http2ErrorCounts::kCodes;
     out.family("sluice_http2_stream_errors_total", "counter", "HTTP/2 stream errors, by code");
     for (auto* pool : pools)
@@ -129,6 +152,22 @@ void http2(Exposition& out, const Chosen& pools) {
     const auto flood = [](std::size_t i) { return to_string(static_cast<Flood>(i)); };
     out.family("sluice_http2_floods_total", "counter", "HTTP/2 sessions ended because of a flood, by its kind");
     for (auto* pool : pools) by_name(out, pool->context()->name, "flood", kFloods, flood, pool->stats().http2.floods);
+}
+
+void websocket(Exposition& out, const Chosen& pools) {
+    simple(out, pools, websocket_metrics());
+    directions(out, pools,
+               {"sluice_websocket_messages_total", "counter", "Complete messages of WebSockets",
+                [](auto& pool) { return pool.stats().websocket.messages_in; }},
+               [](auto& pool) { return pool.stats().websocket.messages_out; });
+    directions(out, pools,
+               {"sluice_websocket_bytes_total", "counter", "Bytes of payload of WebSockets",
+                [](auto& pool) { return pool.stats().websocket.bytes_in; }},
+               [](auto& pool) { return pool.stats().websocket.bytes_out; });
+    out.family("sluice_websocket_closed_total", "counter", "WebSockets closed, by the code of the closing handshake");
+    for (auto* pool : pools)
+        by_name(out, pool->context()->name, "code", WebSocketStats::kCodes, WebSocketStats::name_of,
+                pool->stats().websocket.closed);
 }
 
 void reasons(Exposition& out, Worker& worker, std::string_view name, std::string_view help,
@@ -155,15 +194,16 @@ std::string metrics_text(Control& control) {
     Worker& worker = control.worker();
     const DaemonStatus status = control.status();
     Exposition out;
-    simple(out, pools(worker, [](const ListenerContext&) { return true; }), listener_metrics());
+    simple(out, pools(worker, [](auto&) { return true; }), listener_metrics());
     reasons(out, worker, "sluice_connections_rejected_total", "Connections not accepted, by reason",
             &PoolStats::rejected);
     reasons(out, worker, "sluice_connections_closed_total", "Connections closed, by reason", &PoolStats::closed);
     out.family("sluice_request_duration_seconds", "histogram", "First byte of the request to the last of the answer");
     for (const auto& listener : worker.listeners)
         out.histogram({{"listener", listener->name()}}, listener->pool().stats().latency_us);
-    tls(out, pools(worker, [](const ListenerContext& context) { return bool(context.tls); }));
-    http2(out, pools(worker, [](const ListenerContext& c) { return c.protocol == config::Protocol::http2; }));
+    tls(out, pools(worker, [](auto& pool) { return bool(pool.context()->tls); }));
+    http2(out, pools(worker, [](auto& pool) { return pool.context()->protocol == config::Protocol::http2; }));
+    websocket(out, pools(worker, has_websockets));
     upstream_metrics(out, control.clusters());
     out.family("sluice_loop_turn_seconds", "histogram", "Time of one turn of the event loop, sleep excluded");
     out.histogram({}, worker.loop.turn_times());

@@ -25,10 +25,10 @@ CLI::App* add(CLI::App& app, Chosen& chosen, const char* name, const char* help,
 
 void add_connections(CLI::App& app, Chosen& chosen) {
     auto& options = chosen.options;
-    auto* sub = add(app, chosen, "connections", "List the open connections", run_connections);
+    auto* sub = add(app, chosen, "connections", "List the open connections and WebSockets", run_connections);
     sub->add_option("--listener", options.name, "Only those of this listener");
     sub->add_option("--state", options.state, "Only those in this state")
-        ->check(CLI::IsMember({"handshake", "header", "body", "idle", "write", "drain"}));
+        ->check(CLI::IsMember({"handshake", "header", "body", "idle", "write", "open", "drain"}));
     sub->add_option("--peer", options.peer, "Only those from this address");
     sub->add_option("--limit", options.limit, "At most so many")->check(CLI::PositiveNumber);
 }
@@ -69,7 +69,7 @@ void add_commands(CLI::App& app, Chosen& chosen) {
         ->required();
     add(app, chosen, "drain", "Drain a listener, or without a name the daemon, which then ends", run_drain)
         ->add_option("NAME", options.name, "The listener");
-    add(app, chosen, "kill", "Close one connection", run_kill)
+    add(app, chosen, "kill", "Close one connection; a WebSocket is told why (code 1008)", run_kill)
         ->add_option("ID", options.id, "As shown by `connections`")
         ->required();
 }

@@ -89,7 +89,8 @@ std::string details(const Json& listener, Colours colours) {
     const auto& tls = member(listener, "tls");
     const auto& handshakes = member(tls, "handshakes");
     const auto& http2 = member(listener, "http2");
-    const std::array<std::pair<const char*, const Json*>, 9> groups = {{
+    const auto& websocket = member(listener, "websocket");
+    const std::array<std::pair<const char*, const Json*>, 11> groups = {{
         {"rejected", &member(pool, "rejected")},
         {"closed", &member(pool, "closed")},
         {"draining", &member(listener, "draining")},
@@ -99,6 +100,8 @@ std::string details(const Json& listener, Colours colours) {
         {"http2 stream errors", &member(http2, "stream_errors")},
         {"http2 session errors", &member(http2, "session_errors")},
         {"http2 floods", &member(http2, "floods")},
+        {"websockets", &websocket},
+        {"websockets closed", &member(websocket, "closed")},
     }};
     std::string text;
     for (const auto& [title, group] : groups) {
@@ -132,16 +135,6 @@ std::string pending_text(const Json& status, Colours colours) {
 }
 
 Paint class_paint(std::string_view reload_class) { return reload_class == "restart" ? Paint::warning : Paint::plain; }
-
-// "1.3 h2": the version of TLS and what was agreed to be spoken in it.
-std::string tls_text(const Json& connection) {
-    const auto& tls = member(connection, "tls");
-    if (!tls.is_object()) return "-";
-    auto version = text_of(tls, "version");
-    const auto alpn = text_of(tls, "alpn");
-    if (version.starts_with("TLSv")) version.erase(0, 4);
-    return alpn.empty() || alpn == "-" ? version : version + " " + alpn;
-}
 
 std::string changes_text(const Json& changes, Colours colours) {
     Table table{{{"KEY"}, {"OLD"}, {"NEW"}, {"CLASS"}, {"CONNECTIONS", Align::right}}, {}};
@@ -181,36 +174,6 @@ std::string status_text(const Json& status, Colours colours) {
     std::string more;
     for (const auto& listener : listeners) more += details(listener, colours);
     return text + (more.empty() ? "" : '\n' + more) + pending_text(status, colours);
-}
-
-std::string connections_text(const Json& answer, Colours colours) {
-    Table table{{{"ID", Align::right},
-                 {"PEER"},
-                 {"LISTENER"},
-                 {"STATE"},
-                 {"TLS"},
-                 {"GEN", Align::right},
-                 {"AGE", Align::right},
-                 {"IDLE", Align::right},
-                 {"REQUESTS", Align::right},
-                 {"IN", Align::right},
-                 {"OUT", Align::right}},
-                {}};
-    for (const auto& one : member(answer, "connections")) {
-        table.rows.push_back({{text_of(one, "id")},
-                              {text_of(one, "peer")},
-                              {text_of(one, "listener")},
-                              word(one, "state"),
-                              {tls_text(one)},
-                              {text_of(one, "generation")},
-                              {human_age(millis(one, "age_ms"))},
-                              {human_age(millis(one, "idle_ms"))},
-                              {text_of(one, "requests")},
-                              {human_bytes(number(one, "bytes_in"))},
-                              {human_bytes(number(one, "bytes_out"))}});
-    }
-    return render(table, colours) +
-           fmt::format("{} of {} connections shown\n", text_of(answer, "shown"), text_of(answer, "total"));
 }
 
 std::string event_line(const Json& event, Colours colours) {

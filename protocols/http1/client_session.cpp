@@ -17,6 +17,18 @@ namespace {
 // RFC 9110, 8.6: these have a body as a rule, so the lack of one is told.
 bool expects_body(std::string_view method) { return method == "POST" || method == "PUT" || method == "PATCH"; }
 
+ResponseParser::To kind_of(const OutgoingRequest& request) {
+    if (request.method == "HEAD") return ResponseParser::To::head;
+    return request.upgrade.empty() ? ResponseParser::To::any : ResponseParser::To::upgrade;
+}
+
+// The first `most` bytes, or all.
+Bytes cut(Bytes bytes, std::uint64_t most) { return bytes.substr(0, most); }
+ByteQueue cut(ByteQueue&& bytes, std::uint64_t most) {
+    if (bytes.size() > most) bytes.truncate(most);
+    return std::move(bytes);
+}
+
 Fault fault_of(Reason refusal) {
     return refusal == Reason::header_too_large ? Fault::header_too_large : Fault::protocol;
 }
@@ -55,7 +67,7 @@ void Http1ClientSession::close_when_idle() {
 
 ClientStream& Http1ClientSession::open(const OutgoingRequest& request, End end, ResponseSink& sink) {
     if (!parser_) parser_ = module_.response_parsers().take();
-    parser_->begin(*this, request.method == "HEAD");
+    parser_->begin(*this, kind_of(request));
     sink_ = &sink;
     request_complete_ = end == End::yes;
     waits_for_room_ = sent_ = answer_begun_ = head_told_ = keeps_alive_ = paused_ = false;
@@ -81,12 +93,18 @@ void Http1ClientSession::write_head(const OutgoingRequest& request) {
     write_fields(out_, request.headers);
     if (framing_ == Framing::length) write_length(out_, body_left_);
     else if (framing_ == Framing::chunked) out_.append("transfer-encoding: chunked\r\n");
-    out_.append(request.trailers ? "connection: te\r\nte: trailers\r\n\r\n" : "\r\n");
+    const bool upgrade = !request.upgrade.empty();
+    if (request.trailers) out_.append(upgrade ? "connection: te, upgrade\r\n" : "connection: te\r\n");
+    else if (upgrade) out_.append("connection: upgrade\r\n");
+    if (request.trailers) out_.append("te: trailers\r\n");
+    if (upgrade) write_field(out_, "upgrade", request.upgrade);
+    out_.append("\r\n");
 }
 
-Egress Http1ClientSession::send_body(Bytes bytes, End end) {
+template <class Body>
+Egress Http1ClientSession::write_body(Body&& bytes, End end) {
     if (!sink_ || request_complete_) return Egress::open;
-    write_piece(bytes);
+    write_piece(std::forward<Body>(bytes));
     if (end == End::yes) {
         if (framing_ == Framing::chunked) write_last_chunk(out_);
         end_request();
@@ -96,14 +114,15 @@ Egress Http1ClientSession::send_body(Bytes bytes, End end) {
 }
 
 // More than the length that was told would be taken for the next request.
-void Http1ClientSession::write_piece(Bytes bytes) {
+template <class Body>
+void Http1ClientSession::write_piece(Body&& bytes) {
     if (framing_ == Framing::length) {
-        bytes = bytes.substr(0, body_left_);
+        bytes = cut(std::forward<Body>(bytes), body_left_);
         body_left_ -= bytes.size();
     }
     if (bytes.empty()) return;
     if (framing_ == Framing::chunked) begin_chunk(out_, bytes.size());
-    out_.append(bytes);
+    out_.append(std::forward<Body>(bytes));
     if (framing_ == Framing::chunked) end_chunk(out_);
 }
 
@@ -139,19 +158,24 @@ void Http1ClientSession::on_writable() {
 void Http1ClientSession::on_read(Bytes bytes) {
     reading_ = true;
     while (!bytes.empty() && !finished_) {
+        if (tunnel_ && !sink_) break;  // our side has ended, and nobody listens any more
         // Nobody asked, or not yet: the 408 of a peer that has grown tired of waiting must not become an answer.
         if (!sink_ || !sent_) {
             finish(Fault::protocol);
             break;
         }
         bytes.remove_prefix(take(bytes));
-        if (sink_ && head_told_ && parser_->complete()) complete(!bytes.empty());
+        if (sink_ && head_told_ && !tunnel_ && parser_->complete()) complete(!bytes.empty());
     }
     reading_ = false;
-    if (!sink_) put_parser();
+    if (!sink_ || tunnel_) put_parser();
 }
 
 std::size_t Http1ClientSession::take(Bytes bytes) {
+    if (tunnel_) {
+        sink_->on_answer_body(bytes);
+        return bytes.size();
+    }
     answer_begun_ = true;
     const bool in_head = !head_told_;
     const auto fed =
@@ -169,9 +193,26 @@ void Http1ClientSession::tell_head() {
         read_persistence(head);
         return sink_->on_head(head, parser_->complete() ? End::yes : End::no);
     }
+    if (head.status == 101) {
+        begin_tunnel();
+        return sink_->on_head(head, End::no);
+    }
     // 100 answers an expectation that we may have passed on, but it is no answer to it.
     if (head.status != 100) sink_->on_interim(head);
     if (sink_) parser_->expect_next_head();
+}
+
+void Http1ClientSession::begin_tunnel() {
+    head_told_ = tunnel_ = true;
+    request_complete_ = false;
+    framing_ = Framing::none;
+    if (closing_) host_.on_slots_changed();  // it has retired already, but not for this
+    else retire();
+}
+
+ClientSession::Tunnel Http1ClientSession::tunnel() const {
+    if (!tunnel_) return Tunnel::none;
+    return request_complete_ ? Tunnel::ended : Tunnel::open;
 }
 
 void Http1ClientSession::read_persistence(const ResponseHead& head) {
@@ -223,14 +264,20 @@ void Http1ClientSession::complete(bool more_input) {
 }
 
 void Http1ClientSession::on_read_end() {
-    if (sink_ && head_told_ && parser_->until_close()) complete(false);
-    else finish(Fault::closed);
+    if (sink_ && (tunnel_ || (head_told_ && parser_->until_close()))) complete(false);
+    else finish(tunnel_ ? Fault::none : Fault::closed);
 }
 
+// What an ended tunnel has still to say it says, and the peer's end must be seen.
 void Http1ClientSession::cancel() {
     if (!sink_) return;
     sink_ = nullptr;
+    if (tunnel() == Tunnel::ended) return resume_answer();
     finish(Fault::cut);
+}
+
+void Http1ClientSession::hand_to(ResponseSink& sink) {
+    if (sink_) sink_ = &sink;
 }
 
 void Http1ClientSession::retire() {
@@ -248,7 +295,10 @@ void Http1ClientSession::end_exchange(Fault fault) {
     finished_ = true;
     out_.clear();
     const bool unseen = !sent_ && fault != Fault::cut;
-    if (sink_) std::exchange(sink_, nullptr)->on_failed(unseen ? Fault::unprocessed : fault, answer_begun_);
+    if (ResponseSink* sink = std::exchange(sink_, nullptr)) {
+        if (tunnel() == Tunnel::ended) sink->on_answer_complete();  // whatever it was: all was said
+        else sink->on_failed(unseen ? Fault::unprocessed : fault, answer_begun_);
+    }
     if (!reading_) put_parser();
 }
 

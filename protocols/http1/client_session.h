@@ -5,10 +5,13 @@
 //          open()            answer complete, request complete, keep-alive
 //   idle ---------> exchange ---------------------------------------------> idle
 //    |                 | anything else: the peer's end, Connection: close, an early answer, no answer, cancel()
-//    +-----------------+-----> finished
-//      any byte, or the peer's end
+//    +-----------------+-----> finished <---- the peer's end, cancel() -----+
+//      any byte,       |                                                   |
+//      or the peer's   +-- 101 to a request with an upgrade --> tunnel (bytes as they are, no parser)
+//      end
 
 #include <memory>
+#include <utility>
 
 #include "core/http/client_session.h"
 #include "protocols/http1/response_parser.h"
@@ -30,7 +33,8 @@ public:
     void on_lost(Fault fault) override { end_exchange(fault); }
     ClientStream& open(const OutgoingRequest& request, End end, ResponseSink& sink) override;
     std::uint32_t free_slots() const override;
-    std::uint32_t exchanges() const override { return sink_ || ending_ ? 1 : 0; }
+    std::uint32_t exchanges() const override { return sink_ || ending_ || (tunnel_ && !finished_) ? 1 : 0; }
+    Tunnel tunnel() const override;
     void close_when_idle() override;
     std::size_t held_bytes() const override { return out_.size() + (parser_ ? parser_->held_bytes() : 0); }
 
@@ -38,8 +42,10 @@ private:
     enum class Framing : std::uint8_t { none, length, chunked };
 
     // ClientStream
-    Egress send_body(Bytes bytes, End end) override;
+    Egress send_body(Bytes bytes, End end) override { return write_body(bytes, end); }
+    Egress send_body(ByteQueue&& bytes, End end) override { return write_body(std::move(bytes), end); }
     void send_trailers(const HeaderMap& trailers) override;
+    void hand_to(ResponseSink& sink) override;
     void cancel() override;
     void pause_answer() override;
     void resume_answer() override;
@@ -50,12 +56,16 @@ private:
 
     void choose_framing(const OutgoingRequest& request, End end);
     void write_head(const OutgoingRequest& request);
-    void write_piece(Bytes bytes);
+    template <class Body>
+    Egress write_body(Body&& bytes, End end);
+    template <class Body>
+    void write_piece(Body&& bytes);
     void end_request();
     Egress room();
 
     std::size_t take(Bytes bytes);
     void tell_head();
+    void begin_tunnel();
     void read_persistence(const ResponseHead& head);
     void complete(bool more_input);
     void charge_growth();
@@ -76,6 +86,7 @@ private:
     bool sent_ = false;          // something of the request was handed to the transport
     bool answer_begun_ = false;  // something of the answer has come
     bool head_told_ = false, keeps_alive_ = false, paused_ = false;
+    bool tunnel_ = false;                    // 101 has come: neither side is HTTP any more
     bool reading_ = false, ending_ = false;  // on_read or on_answer_complete are on the stack
     bool retired_ = false, closing_ = false, finished_ = false;
 };

@@ -1,6 +1,7 @@
 #pragma once
 // HTTP/1.0 and 1.1 as a protocol module: the server side for plain and for secured listeners, the client side for
-// upstreams. Owned by daemon/modules.cpp, outlives its sessions.
+// upstreams. WebSocket begins as HTTP/1.1 on both sides, so there is one for that as well. Owned by daemon/modules.cpp,
+// outlives its sessions.
 
 #include <memory>
 #include <vector>
@@ -22,7 +23,10 @@ public:
     std::vector<std::string> alpn(const config::ListenerConfig&) const override { return {"http/1.1"}; }
     std::unique_ptr<Session> make_session(SessionHost& host) override;
 
-    config::UpstreamProtocol upstream_protocol() const override { return config::UpstreamProtocol::http; }
+    config::UpstreamProtocol upstream_protocol() const override {
+        return protocol_ == config::Protocol::websocket ? config::UpstreamProtocol::websocket
+                                                        : config::UpstreamProtocol::http;
+    }
     std::string_view client_alpn() const override { return "http/1.1"; }
     std::unique_ptr<ClientSession> make_client_session(ClientHost& host) override;
 

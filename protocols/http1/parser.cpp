@@ -54,7 +54,8 @@ struct RequestParser::FieldCallbacks {
 void RequestParser::reset() {
     restart(HTTP_REQUEST, FieldCallbacks::settings());
     head_.headers.clear();
-    head_.method = head_.path = head_.query = head_.host = head_.authority = {};  // views of the text before
+    // Views of the text before.
+    head_.method = head_.path = head_.query = head_.host = head_.authority = head_.upgrade = {};
     head_.version = HttpVersion::http11;
     head_.content_length.reset();
     head_.has_body = false;
@@ -66,7 +67,17 @@ Reason RequestParser::parse_head(Bytes head) {
     const std::string_view text = head_.headers.store(head);
     const Reason reason = read_lines(text);
     if (llhttp_.upgrade && !head_.has_body) complete_ = true;  // an upgrade that nobody takes is an ordinary request
+    if (reason == Reason::none) head_.upgrade = wanted_upgrade();
     return reason;
+}
+
+// RFC 9110, 7.8: what the client likes best stands first. Without Connection: upgrade it was meant for somebody before us
+// (llhttp looks for that), and HTTP/1.0 has none.
+std::string_view RequestParser::wanted_upgrade() const {
+    const bool may_be = llhttp_.upgrade && head_.version == HttpVersion::http11 && head_.method == "GET";
+    if (!may_be || head_.has_body) return {};
+    const std::string_view wanted = head_.headers.get("upgrade");
+    return trim(wanted.substr(0, wanted.find(',')));
 }
 
 Reason RequestParser::read_lines(Bytes text) {

@@ -32,6 +32,7 @@ private:
     Reason check_fields();
     Reason check_transfer_encoding() const;
     Reason read_target(std::string_view target);
+    std::string_view wanted_upgrade() const;
     Reason refusal_of(llhttp_errno_t error) const;
 
     RequestHead head_;

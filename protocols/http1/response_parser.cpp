@@ -32,7 +32,7 @@ struct ResponseParser::FieldCallbacks {
     static int on_headers_complete(llhttp_t* llhttp) {
         ResponseParser& parser = of(llhttp);
         const int status = parser.head_.status;
-        const bool bodiless = parser.to_head_ || has_no_body(status);
+        const bool bodiless = parser.to_ == To::head || has_no_body(status);
         if (bodiless) llhttp->flags |= F_SKIPBODY;
         const bool told = (llhttp->flags & F_CONTENT_LENGTH) != 0 && status >= 200 && status != 204;
         if (told) parser.head_.content_length = llhttp->content_length;
@@ -53,9 +53,9 @@ struct ResponseParser::FieldCallbacks {
     }
 };
 
-void ResponseParser::begin(BodySink& sink, bool to_head) {
+void ResponseParser::begin(BodySink& sink, To request) {
     sink_ = &sink;
-    to_head_ = to_head;
+    to_ = request;
     restart_head();
 }
 
@@ -94,11 +94,12 @@ Reason ResponseParser::parse_head(Bytes head) {
     const std::string_view text = head_.headers.store(head);
     if (!read_status_line(text)) return Reason::bad_request;
     const llhttp_errno_t error = llhttp_execute(&llhttp_, text.data(), text.size());
-    if ((error != HPE_OK && error != HPE_PAUSED) || !in_body_) return refusal_or(Reason::bad_request);
+    const bool read = error == HPE_OK || error == HPE_PAUSED || error == HPE_PAUSED_UPGRADE;
+    if (!read || !in_body_) return refusal_or(Reason::bad_request);
     return is_framed_well() ? Reason::none : Reason::bad_request;
 }
 
-// RFC 9112, 4; a line without the space after the status is common enough. 101 answers what we never ask.
+// RFC 9112, 4; a line without the space after the status is common enough. 101 must have been asked for (RFC 9110, 7.8).
 bool ResponseParser::read_status_line(std::string_view head) {
     const std::string_view line = head.substr(0, head.find('\r'));
     const bool known = line.starts_with("HTTP/1.1 ") || line.starts_with("HTTP/1.0 ");
@@ -107,7 +108,8 @@ bool ResponseParser::read_status_line(std::string_view head) {
     if (!std::all_of(line.begin() + 9, line.begin() + 12, is_digit)) return false;
     version_ = line[7] == '1' ? HttpVersion::http11 : HttpVersion::http10;
     head_.status = (line[9] - '0') * 100 + (line[10] - '0') * 10 + (line[11] - '0');
-    return head_.status >= 100 && head_.status != 101;
+    if (head_.status == 101) return to_ == To::upgrade && version_ == HttpVersion::http11;
+    return head_.status >= 100;
 }
 
 // What frames the answer is for us alone: it goes on framed anew.

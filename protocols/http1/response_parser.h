@@ -12,8 +12,9 @@ class ResponseParser final : public MessageParser {
 public:
     static constexpr std::size_t kMaxFields = 200;
 
-    // Before each answer: what follows is the answer to a HEAD, or not.
-    void begin(BodySink& sink, bool to_head);
+    enum class To : std::uint8_t { any, head, upgrade };  // requests: HEAD has no body, an upgrade may get 101
+    // Before each answer.
+    void begin(BodySink& sink, To request);
     // After a complete head of a status below 200: another one follows.
     void expect_next_head();
 
@@ -41,7 +42,8 @@ private:
     ResponseHead head_;
     HttpVersion version_ = HttpVersion::http11;
     std::size_t fields_ = 0, codings_ = 0;
-    bool to_head_ = false, chunked_ = false, until_close_ = false;
+    To to_ = To::any;
+    bool chunked_ = false, until_close_ = false;
 };
 
 }  // namespace sluice::http1

@@ -14,7 +14,7 @@ ServerSession::ServerSession(Http1Module& module, SessionHost& host)
     : module_(module), host_(host), out_(host.chunks()) {}
 
 ServerSession::~ServerSession() {
-    drop_input();
+    take_input();
     if (!stream_) return;
     if (stream_->answer_complete()) stream_->finish();
     else stream_->abort({Errc::reset});
@@ -158,6 +158,7 @@ Status ServerSession::on_write(ByteQueue& out) {
     finish_if_starved();
     if (stream_) stream_->on_flushed();
     out.append(std::move(out_));
+    if (stream_ && stream_->handed_over() && !finished_) hand_over();
     return {};
 }
 
@@ -175,7 +176,7 @@ bool ServerSession::has_room() const { return out_.size() + host_.pending_bytes(
 
 // Called where no handler is on the stack.
 void ServerSession::settle() {
-    if (finished_ || !stream_ || !stream_->answer_complete()) return;
+    if (finished_ || !stream_ || !stream_->answer_complete() || stream_->handed_over()) return;
     if (stream_->keeps_alive() && !stream_->request_complete()) return;  // its body is still dropped
     end_exchange();
 }
@@ -183,8 +184,7 @@ void ServerSession::settle() {
 void ServerSession::end_exchange() {
     const bool keeps_alive = stream_->keeps_alive();
     const bool whole = stream_->request_complete();
-    stream_->finish();
-    module_.streams().put(std::move(stream_));
+    release_stream();
     if (keeps_alive) return host_.enter(Phase::idle);  // a wish to close is for the host, which reads once more
     const Reason last = last_reason();
     // Unread input would make the kernel answer with RST, which destroys our answer.
@@ -192,6 +192,19 @@ void ServerSession::end_exchange() {
     const bool may_cut = last == Reason::none || last == Reason::shed;
     const bool nothing_left = may_cut && whole && !more_input_ && !input_;
     finish(last == Reason::none ? Reason::completed : last, nothing_left ? CloseMode::flush : CloseMode::linger);
+}
+
+void ServerSession::release_stream() {
+    stream_->finish();
+    module_.streams().put(std::move(stream_));
+}
+
+// The 101 is on its way: what came after the request is no longer ours.
+void ServerSession::hand_over() {
+    const std::unique_ptr<Successor> successor = stream_->take_successor();
+    release_stream();
+    finished_ = true;
+    host_.replace_session(successor->make_session(host_), take_input());
 }
 
 // Why the running exchange is the last on this connection; none if it is not.
@@ -218,20 +231,20 @@ void ServerSession::refuse(Reason reason) {
     }
     const bool answered = stream_->answer_complete() || stream_->refuse(reason);
     if (!answered) return finish(reason, CloseMode::abort);
-    stream_->finish();
-    module_.streams().put(std::move(stream_));
+    release_stream();
     finish(reason, CloseMode::linger);
 }
 
 void ServerSession::finish(Reason reason, CloseMode mode) {
     finished_ = true;
-    drop_input();
+    take_input();
     host_.finish(reason, mode);
 }
 
-void ServerSession::drop_input() {
-    if (input_) host_.chunks().budget().release(input_->size());
-    input_.reset();
+std::string ServerSession::take_input() {
+    if (!input_) return {};
+    host_.chunks().budget().release(input_->size());
+    return std::move(*std::exchange(input_, nullptr));
 }
 
 }  // namespace sluice::http1

@@ -6,6 +6,8 @@
 //   idle ----------------> body ----------------> answer -----------------> idle, or the end
 //                           |  (no body: at once)   ^
 //                           +--- answer complete: the rest of the body is read and dropped
+//
+// Where the answer is 101 another session takes its place with the write that sends it.
 
 #include <memory>
 #include <string>
@@ -53,13 +55,15 @@ private:
     std::size_t take_body(Bytes bytes);
     void settle();
     void end_exchange();
+    void release_stream();
+    void hand_over();
     void refuse(Reason reason);
     void finish(Reason reason, CloseMode mode);
     void keep(Bytes rest);
     void consume_kept();
     void pause_while_waiting();
     void finish_if_starved();
-    void drop_input();
+    std::string take_input();
     bool has_room() const;
     Reason last_reason() const;
 

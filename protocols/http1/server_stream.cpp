@@ -150,7 +150,7 @@ void ServerStream::choose_framing(const ResponseHead& head) {
 
 void ServerStream::write_head(const ResponseHead& head) {
     ByteQueue& out = owner_->out();
-    write_status_line(out, head.status);
+    write_status_line(out, exchange_.outcome.status);
     if (!head.dated) write_date(out, owner_->services().date.at(loop_now(owner_->host())));
     write_fields(out, head.headers);
     if (framing_ == Framing::length) write_length(out, *head.content_length);
@@ -198,6 +198,17 @@ void ServerStream::end_answer() {
     resume_ingress();
 }
 
+// RFC 9110, 15.2.2: nothing frames what follows, and the connection stays.
+void ServerStream::hand_over(const ResponseHead& head, std::unique_ptr<Successor> successor) {
+    exchange_.outcome.status = 101;
+    keeps_alive_ = bodiless_ = true;
+    framing_ = Framing::none;
+    write_head(head);
+    successor_ = std::move(successor);
+    end_answer();
+    owner_->on_output();
+}
+
 bool ServerStream::is_full() const {
     return owner_->out().size() + owner_->host().pending_bytes() >= Transport::kHighWater;
 }
@@ -222,6 +233,7 @@ void ServerStream::reset(Error) {
 
 void ServerStream::finish() {
     handler_.reset();
+    successor_.reset();
     owner_->host().chunks().budget().release(std::exchange(charged_, 0));
     finish_exchange(exchange_, owner_->host(), owner_->services().access, EventLoop::now_us());
 }

@@ -3,6 +3,7 @@
 // Owned by its ServerSession, and reused for the next request: an idle connection has none.
 
 #include <memory>
+#include <utility>
 
 #include "core/http/exchange.h"
 #include "core/http/services.h"
@@ -51,7 +52,10 @@ public:
     bool answer_complete() const { return answer_ == Answer::complete; }
     bool has_body() const { return parser_.head().has_body; }
     bool keeps_alive() const { return keeps_alive_; }
-    bool gives_up_on_half_close() const { return handler_ && handler_->gives_up_on_half_close(); }
+    bool gives_up_on_half_close() const { return !successor_ && handler_ && handler_->gives_up_on_half_close(); }
+    // The answer is 101: the exchange is over, and another session is to go on.
+    bool handed_over() const { return successor_ != nullptr; }
+    std::unique_ptr<Successor> take_successor() { return std::move(successor_); }
     std::size_t held_bytes() const { return parser_.held_bytes(); }
 
 private:
@@ -64,6 +68,7 @@ private:
     Egress send_body(Bytes bytes, End end) override;
     Egress send_body(ByteQueue&& bytes, End end) override;
     void send_trailers(const HeaderMap& trailers) override;
+    void hand_over(const ResponseHead& head, std::unique_ptr<Successor> successor) override;
     void reset(Error error) override;
     void pause_ingress() override { owner_->host().pause_read(Pause::backpressure); }
     void resume_ingress() override { owner_->host().resume_read(Pause::backpressure); }
@@ -87,6 +92,7 @@ private:
     RequestParser parser_;
     Owner* owner_ = nullptr;
     std::unique_ptr<Handler> handler_;
+    std::unique_ptr<Successor> successor_;
     Exchange exchange_;
     Answer answer_ = Answer::none;
     Framing framing_ = Framing::none;

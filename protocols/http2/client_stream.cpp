@@ -51,16 +51,24 @@ void Http2ClientStream::charge_growth() {
 
 // --- the request ---
 
-Egress Http2ClientStream::send_body(Bytes bytes, End end) {
+template <class Body>
+Egress Http2ClientStream::add_body(Body&& bytes, std::size_t size, End end) {
     if (!takes_body()) return Egress::open;
-    body_.append(bytes);
+    body_.append(std::forward<Body>(bytes));
     if (end == End::yes) body_.end();
-    queued_more(bytes.size());
+    queued_more(size);
     // Who was told to wait goes on when he is called, not when a piece that was still on its way finds room.
     const bool full = waits_for_room_ || body_.size() >= Transport::kHighWater;
     waits_for_room_ = full && !body_.ended();
     if (waits_for_room_) owner_->watch(*this);
     return waits_for_room_ ? Egress::full : Egress::open;
+}
+
+Egress Http2ClientStream::send_body(Bytes bytes, End end) { return add_body(bytes, bytes.size(), end); }
+
+Egress Http2ClientStream::send_body(ByteQueue&& bytes, End end) {
+    const std::size_t size = bytes.size();
+    return add_body(std::move(bytes), size, end);
 }
 
 void Http2ClientStream::send_trailers(const HeaderMap& trailers) {
@@ -166,6 +174,10 @@ void Http2ClientStream::end_answer() {
 void Http2ClientStream::break_rule(Fault fault) {
     give_up(NGHTTP2_CANCEL);
     fail(fault);
+}
+
+void Http2ClientStream::hand_to(ResponseSink& sink) {
+    if (sink_) sink_ = &sink;
 }
 
 // --- the end ---

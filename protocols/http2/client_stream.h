@@ -76,13 +76,17 @@ private:
 
     // ClientStream
     Egress send_body(Bytes bytes, End end) override;
+    Egress send_body(ByteQueue&& bytes, End end) override;
     void send_trailers(const HeaderMap& trailers) override;
+    void hand_to(ResponseSink& sink) override;
     void cancel() override;
     void pause_answer() override { paused_ = true; }
     void resume_answer() override;
 
     std::int32_t submit_head(const OutgoingRequest& request, End end);
     bool takes_body() const { return sink_ && !body_.ended(); }
+    template <class Body>
+    Egress add_body(Body&& bytes, std::size_t size, End end);
     void queued_more(std::size_t count);
     void end_head(End end);
     void break_rule(Fault fault);

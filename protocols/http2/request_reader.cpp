@@ -10,13 +10,14 @@ namespace sluice::http2 {
 void RequestReader::reset() {
     head_.headers.clear();
     head_.version = HttpVersion::http2;
-    head_.method = head_.path = head_.query = head_.host = head_.authority = {};
+    head_.method = head_.path = head_.query = head_.host = head_.authority = head_.upgrade = {};
     head_.has_body = false;
     head_.content_length.reset();
     trailers_.clear();
     method_.clear();
     target_.clear();
     authority_.clear();
+    protocol_.clear();
     cookie_.clear();
     list_size_ = fields_ = 0;
     expects_continue_ = is_http_ = false;
@@ -40,6 +41,7 @@ void RequestReader::add_pseudo(Bytes name, Bytes value) {
     if (name == ":method") method_ = value;
     else if (name == ":path") target_ = value;
     else if (name == ":authority") authority_ = value;
+    else if (name == ":protocol") protocol_ = value;
     else if (name == ":scheme") is_http_ = value == "http" || value == "https";
 }
 
@@ -50,11 +52,15 @@ void RequestReader::add_trailer(Bytes name, Bytes value, std::size_t max_list) {
 
 Reason RequestReader::finish(std::size_t max_list, bool has_body) {
     head_.method = method_;
-    head_.has_body = has_body;
+    head_.upgrade = protocol_;
+    head_.has_body = has_body && protocol_.empty();
     if (!fits(max_list)) return Reason::header_too_large;
     if (!cookie_.empty()) head_.headers.add("cookie", cookie_);
-    if (method_ == "CONNECT") return Reason::not_implemented;
+    if (method_ == "CONNECT" && protocol_.empty()) return Reason::not_implemented;
     const std::string_view length = head_.headers.get("content-length");
+    // RFC 8441, 4 and 5: its DATA is no content, and goes on as long as the tunnel does.
+    const bool is_tunnel = method_ == "CONNECT" && has_body && length.empty();
+    if (!protocol_.empty() && !is_tunnel) return Reason::bad_request;
     if (std::uint64_t bytes = 0; !length.empty()) {
         std::from_chars(length.data(), length.data() + length.size(), bytes);
         head_.content_length = bytes;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/http/exchange_book.h"
+#include "core/http/router.h"
 #include "core/net/connection_manager.h"
 #include "core/net/transport.h"
 #include "core/net/worker.h"
@@ -73,9 +74,11 @@ void ServerSession::start() {
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, value(pool.max_concurrent_streams)},
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, value(pool.initial_window_size)},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, value(pool.max_header_list_size)},
-        {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},  // RFC 9218, 2.1
+        {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},    // RFC 9218, 2.1
+        {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},  // RFC 8441, 3; the last, for it may be left out
     };
-    nghttp2_submit_settings(raw(), NGHTTP2_FLAG_NONE, settings, std::size(settings));
+    const std::size_t count = std::size(settings) - (host_.context()->router->takes_upgrades() ? 0 : 1);
+    nghttp2_submit_settings(raw(), NGHTTP2_FLAG_NONE, settings, count);
     nghttp2_session_set_local_window_size(raw(), NGHTTP2_FLAG_NONE, 0,
                                           static_cast<std::int32_t>(pool.connection_window_size));
     host_.schedule_write();
@@ -266,14 +269,28 @@ Status ServerSession::on_write(ByteQueue& out) {
     if (streams_ > 0) moment_us_ = EventLoop::now_us();
     if (stage_ == Stage::announced && acknowledged_) send_last_goaway();
     open_window();
-    do pull(out);
-    while (serve_unsent() && has_room());
+    do {
+        run_tunnels();
+        pull(out);
+    } while ((serve_unsent() || !to_run_.empty()) && has_room());
     out_ = nullptr;
     if (flooded_) tell_error(NGHTTP2_ERR_FLOODED, {});
     out.append(std::move(rest_));
     finish_if_over();
     update_phase();
     return {};
+}
+
+// One that becomes ready meanwhile, by another or by itself, has its turn next.
+void ServerSession::run_tunnels() {
+    IntrusiveList<StreamHost, ReadyTag> batch;
+    batch.take(to_run_);
+    while (!batch.empty()) batch.pop_front().run();
+}
+
+void ServerSession::on_tunnel_ready(StreamHost& tunnel) {
+    to_run_.push_back(tunnel);
+    on_output();
 }
 
 void ServerSession::pull(ByteQueue& out) {
@@ -377,8 +394,8 @@ void ServerSession::let_go(ServerStream& stream, std::uint32_t error_code) {
     --stats().active_streams;
     if (stage_ != Stage::open) return;
     const bool short_of_memory = host_.chunks().budget().level() != MemoryBudget::Level::normal;
-    if (was_last_request(host_)) close_when_idle(Reason::max_requests);
-    else if (short_of_memory) close_when_idle(Reason::memory);
+    if (was_last_request(host_)) announce_end(Reason::max_requests);
+    else if (short_of_memory) announce_end(Reason::memory);
 }
 
 void ServerSession::cut_streams() {
@@ -395,8 +412,10 @@ void ServerSession::update_phase() {
     if (!memory_.asleep()) watch();
 }
 
+// Nobody waits for the peer in a session of quiet tunnels.
 void ServerSession::watch() {
-    wake_in(streams_ > 0 ? Progress::interval(rules()) : kSleepAfter);
+    if (streams_ == 0) wake_in(kSleepAfter);
+    else if (streams_ > tunnels_ || !unsent_.empty()) wake_in(Progress::interval(rules()));
     if (stage_ == Stage::announced) wake_in(announced_ms_ + kAckTime - now_ms());
 }
 
@@ -424,7 +443,13 @@ void ServerSession::rest() {
 
 // --- the end ---
 
+// Exchanges end by themselves, tunnels have to be told.
 void ServerSession::close_when_idle(Reason reason) {
+    open_.for_each([reason](ServerStream& stream) { stream.close_when_idle(reason); });
+    announce_end(reason);
+}
+
+void ServerSession::announce_end(Reason reason) {
     if (closing_ == Reason::none) closing_ = reason;
     if (stage_ == Stage::finished || stage_ == Stage::last) return;
     // Asked twice, or the place is needed at once.

@@ -59,6 +59,8 @@ private:
     void on_queued(ServerStream& stream, std::ptrdiff_t bytes) override;
     void on_held(std::ptrdiff_t bytes) override;
     void on_output() override;
+    void on_tunnels(int more) override { tunnels_ += static_cast<std::size_t>(more); }
+    void on_tunnel_ready(StreamHost& tunnel) override;
 
     // nghttp2's callbacks; the int is what it is told.
     int on_begin_frame(const nghttp2_frame_hd& frame);
@@ -82,9 +84,11 @@ private:
     void trip(Flood kind);
     void tell_error(int error, Bytes input);
     void break_off(std::uint32_t code, Reason reason);
+    void run_tunnels();
     void pull(ByteQueue& out);
     bool serve_unsent();
     void update_phase();
+    void announce_end(Reason reason);
     void send_last_goaway();
     void finish_if_over();
     void finish(Reason reason, CloseMode mode);
@@ -104,10 +108,12 @@ private:
     FloodGuard guard_;
     IntrusiveList<ServerStream, StreamTag> open_;    // owned; each is deleted or recycled when it closes
     IntrusiveList<ServerStream, UnsentTag> unsent_;  // those with bytes of an answer that wait, or that wait for room
+    IntrusiveList<StreamHost, ReadyTag> to_run_;     // tunnels that wait for their turn in on_write
     ServerStream* reading_head_ = nullptr;           // whose header block is coming
     ByteQueue* out_ = nullptr;                       // while on_write runs
     ByteQueue rest_;                                 // written before on_write: what nghttp2 does not write itself
     std::size_t streams_ = 0, queued_ = 0, held_ = 0;
+    std::size_t tunnels_ = 0;        // of the streams
     std::size_t refusals_ = 0;       // RST_STREAMs of ours that are still to be sent
     std::size_t unconsumed_ = 0;     // bytes of the connection's window that wait for memory
     std::int32_t last_id_ = 0;       // of the last GOAWAY; streams above it were never seen

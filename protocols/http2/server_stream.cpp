@@ -3,12 +3,16 @@
 #include <utility>
 
 #include "core/http/exchange_book.h"
+#include "core/http/router.h"
 #include "core/net/connection_manager.h"
-#include "core/net/transport.h"
 #include "core/net/worker.h"
 #include "protocols/http2/field_block.h"
 
 namespace sluice::http2 {
+
+namespace {
+constexpr int kAgreed = 200;  // to an extended CONNECT (RFC 8441, 5)
+}
 
 std::int64_t ServerStream::now_ms() const { return owner_->host().manager().worker().loop.now_ms(); }
 
@@ -50,10 +54,14 @@ void ServerStream::finish_head(bool ends) {
 
 void ServerStream::dispatch(bool ends) {
     handler_ = route_exchange(exchange_, owner_->host());
-    if (!ends) progress_ = std::make_unique<Progress>(sample(now_ms()), now_ms());
+    const bool upgrades = !reader_.head().upgrade.empty();
+    // Whoever knows nothing of it might say 200, which would mean that he has agreed.
+    if (upgrades && !exchange_.route->takes_upgrades()) return refuse(Reason::not_implemented);
+    if (upgrades) tunnel_ = std::make_unique<StreamHost>(*this, owner_->host());
+    else if (!ends) progress_ = std::make_unique<Progress>(sample(now_ms()), now_ms());
     handler_->on_request(reader_.head(), *this);
-    if (gave_up_ || answer_ == Answer::complete) return;
-    if (ends) handler_->on_complete();
+    if (gave_up_ || answer_ == Answer::complete || handed_over()) return;
+    if (ends || upgrades) handler_->on_complete();
     else if (reader_.expects_continue() && answer_ == Answer::none) send_continue();
 }
 
@@ -78,6 +86,7 @@ void ServerStream::send_interim(const ResponseHead& head) {
 }
 
 void ServerStream::take_data(Bytes bytes) {
+    if (tunnel_) return ignores_body_ ? consume(bytes.size()) : tunnel_->take(bytes);
     exchange_.bytes_in += bytes.size();
     const std::uint64_t most = exchange_.config->pool.max_body_size;
     if (most > 0 && exchange_.bytes_in > most && !ignores_body_) refuse(Reason::body_too_large);
@@ -105,12 +114,14 @@ void ServerStream::begin_trailers() {
 
 void ServerStream::finish_trailers() {
     charge_growth();
+    if (tunnel_) return give_up(NGHTTP2_PROTOCOL_ERROR);  // RFC 9113, 8.5: only DATA may come
     if (!reader_.fits(exchange_.config->pool.max_header_list_size)) refuse(Reason::header_too_large);
     end_request();
 }
 
 void ServerStream::end_request() {
     if (std::exchange(request_complete_, true)) return;
+    if (tunnel_) return tunnel_->end_input();
     progress_.reset();
     charge_growth();
     if (!ignores_body_ && !reader_.trailers().empty()) handler_->on_trailers(reader_.trailers());
@@ -134,17 +145,25 @@ void ServerStream::send_head(const ResponseHead& head, End end) {
     bodiless_ = bodiless_ || has_no_body(head.status);
     answer_ = Answer::body;
     const bool ends = bodiless_ || end == End::yes;
-    submit_head(head, ends);
+    submit_head(head, head.status, ends);
     if (ends) end_answer();
     owner_->on_output();
 }
 
-void ServerStream::submit_head(const ResponseHead& head, bool ends) {
-    const Digits status(static_cast<std::uint64_t>(head.status)), length(head.content_length.value_or(0));
+void ServerStream::hand_over(const ResponseHead& head, std::unique_ptr<Successor> successor) {
+    if (answer_ != Answer::none || gave_up_ || !tunnel_) return;
+    exchange_.outcome.status = kAgreed;
+    answer_ = Answer::body;
+    submit_head(head, kAgreed, false);
+    tunnel_->agree(std::move(successor));
+}
+
+void ServerStream::submit_head(const ResponseHead& head, int status, bool ends) {
+    const Digits code(static_cast<std::uint64_t>(status)), length(head.content_length.value_or(0));
     const std::string_view date = head.dated ? std::string_view() : owner_->services().date.at(now_ms());
     auto& fields = owner_->scratch();
-    FieldBlock block(text_, fields, head.headers.bytes() + date.size() + status.text().size() + length.text().size());
-    block.add(":status", status.text());
+    FieldBlock block(text_, fields, head.headers.bytes() + date.size() + code.text().size() + length.text().size());
+    block.add(":status", code.text());
     if (!head.dated) block.add("date", date);
     block.add(head.headers);
     if (head.content_length) block.add("content-length", length.text());
@@ -200,11 +219,15 @@ void ServerStream::write_body(ByteQueue& out, std::size_t count) {
 }
 
 bool ServerStream::on_room() {
-    if (!waits_for_room_ || queued() > Transport::kLowWater || !owner_->has_memory()) return false;
+    if (!waits_for_room_ || queued() > Transport::kLowWater || lacks_memory()) return false;
     waits_for_room_ = false;
-    handler_->on_egress_resumed();
+    if (handed_over()) tunnel_->on_room();
+    else handler_->on_egress_resumed();
     return true;
 }
+
+// A tunnel may hold what it has not read because it cannot write, so a little can always be written.
+bool ServerStream::lacks_memory() const { return !owner_->has_memory() && (queued() > 0 || !handed_over()); }
 
 void ServerStream::reset(Error) {
     if (answer_ == Answer::complete) return;
@@ -217,6 +240,7 @@ void ServerStream::give_up(std::uint32_t error_code) {
     exchange_.outcome.dropped = true;
     ignores_body_ = true;
     waits_for_room_ = false;
+    if (tunnel_) tunnel_->cut();
     // What is queued goes with the stream: the head of a frame of it may wait for room, and its bytes must follow.
     nghttp2_submit_rst_stream(owner_->raw(), NGHTTP2_FLAG_NONE, id_, error_code);
     owner_->on_output();
@@ -235,7 +259,7 @@ Progress::Sample ServerStream::sample(std::int64_t now_ms) const {
 }
 
 bool ServerStream::check(std::int64_t now_ms) {
-    const config::PoolSettings& pool = exchange_.config->pool;
+    const config::PoolSettings& pool = (exchange_.config ? exchange_.config : owner_->host().context())->pool;
     if (progress_)
         if (const Reason broken = progress_->check(sample(now_ms), pool); broken != Reason::none) refuse(broken);
     const std::int64_t longest = pool.write_timeout.count();
@@ -253,13 +277,26 @@ bool ServerStream::note_stall(std::int64_t now_ms) {
 // --- the end ---
 
 void ServerStream::close(std::uint32_t error_code) {
-    if (handler_ && answer_ != Answer::complete) handler_->on_abort({Errc::reset});
+    if (handler_ && answer_ != Answer::complete && !handed_over()) handler_->on_abort({Errc::reset});
     const bool whole = error_code == NGHTTP2_NO_ERROR && answer_ == Answer::complete;
     exchange_.outcome.dropped = exchange_.outcome.dropped || !whole;
+    const bool has_left = !exchange_.config;
     handler_.reset();
     progress_.reset();
+    tunnel_.reset();
     drop_queued();
     owner_->on_held(-static_cast<std::ptrdiff_t>(std::exchange(charged_, 0)));
+    if (has_left) owner_->on_tunnels(-1);
+    else end_exchange();
+}
+
+void ServerStream::leave_exchange() {
+    handler_.reset();
+    end_exchange();
+    owner_->on_tunnels(+1);
+}
+
+void ServerStream::end_exchange() {
     finish_exchange(exchange_, owner_->host(), owner_->services().access, owner_->moment_us());
 }
 

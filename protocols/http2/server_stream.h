@@ -4,6 +4,9 @@
 //
 //   request:  head --END_HEADERS--> body --END_STREAM--> complete
 //   answer:   none --send_head--> body --last piece given--> complete; its bytes leave when windows and room allow
+//
+// An extended CONNECT (RFC 8441) ends as an exchange when its handler hands it over. From there on both bodies are a
+// tunnel's, which runs in a StreamHost.
 
 #include <memory>
 #include <optional>
@@ -16,9 +19,11 @@
 #include "core/http/stream.h"
 #include "core/net/progress.h"
 #include "core/net/session.h"
+#include "core/net/transport.h"
 #include "protocols/http2/egress_body.h"
 #include "protocols/http2/nghttp2_session.h"
 #include "protocols/http2/request_reader.h"
+#include "protocols/http2/stream_host.h"
 
 namespace sluice::http2 {
 
@@ -36,9 +41,12 @@ public:
         virtual std::vector<nghttp2_nv>& scratch() = 0;  // for the fields of one head
         virtual std::uint64_t moment_us() = 0;           // when the read or write began that is going on
         virtual bool has_memory() = 0;                   // the session holds less than it may
-        virtual void on_queued(ServerStream& stream, std::ptrdiff_t bytes) = 0;  // so much more, or less, of an answer
-        virtual void on_held(std::ptrdiff_t bytes) = 0;                          // the same of heap for heads
-        virtual void on_output() = 0;                                            // something was submitted
+        // So much more, or less, of an answer, or of what waits for a tunnel.
+        virtual void on_queued(ServerStream& stream, std::ptrdiff_t bytes) = 0;
+        virtual void on_held(std::ptrdiff_t bytes) = 0;        // the same of heap for heads
+        virtual void on_output() = 0;                          // something was submitted
+        virtual void on_tunnels(int more) = 0;                 // handed over, or closed (-1)
+        virtual void on_tunnel_ready(StreamHost& tunnel) = 0;  // its run() is to be called
 
     protected:
         ~Owner() = default;
@@ -72,6 +80,10 @@ public:
     void cancel() { give_up(NGHTTP2_CANCEL); }
     // After frames were sent: the handler goes on if it waits and there is room.
     bool on_room();  // true if it did
+    // The connection is to end: tunnels are told, exchanges just go on.
+    void close_when_idle(Reason reason) {
+        if (tunnel_) tunnel_->close_when_idle(reason);
+    }
     // Looks after its deadlines; false: the peer's window stayed shut for so long that it was given up.
     bool check(std::int64_t now_ms);
     // Nothing more can be sent for the lack of the peer's window. True the first time.
@@ -84,6 +96,14 @@ public:
     std::size_t queued() const { return body_.size(); }
     std::size_t held_bytes() const { return reader_.held_bytes() + text_.capacity() + body_.held_bytes(); }
 
+    // For its tunnel.
+    void leave_exchange();  // the handler goes, the books are closed
+    void consume(std::size_t count);
+    void count_kept(std::ptrdiff_t bytes) { owner_->on_queued(*this, bytes); }
+    void on_tunnel_ready(StreamHost& tunnel) { owner_->on_tunnel_ready(tunnel); }
+    bool is_full() const { return queued() >= Transport::kHighWater || lacks_memory(); }
+    void wait_for_room() { waits_for_room_ = true; }
+
 private:
     enum class Answer : std::uint8_t { none, body, complete };
 
@@ -93,6 +113,7 @@ private:
     Egress send_body(Bytes bytes, End end) override;
     Egress send_body(ByteQueue&& bytes, End end) override;
     void send_trailers(const HeaderMap& trailers) override;
+    void hand_over(const ResponseHead& head, std::unique_ptr<Successor> successor) override;
     void reset(Error error) override;
     void pause_ingress() override { paused_ = true; }
     void resume_ingress() override;
@@ -100,9 +121,11 @@ private:
     Exchange& exchange() override { return exchange_; }
 
     void dispatch(bool ends);
+    bool handed_over() const { return tunnel_ && tunnel_->agreed(); }
+    bool lacks_memory() const;
+    void end_exchange();
     void send_continue();
-    void consume(std::size_t count);
-    void submit_head(const ResponseHead& head, bool ends);
+    void submit_head(const ResponseHead& head, int status, bool ends);
     Egress queued_more(std::size_t count, End end);
     void end_answer();
     void drop_queued();
@@ -116,6 +139,7 @@ private:
     RequestReader reader_;
     std::unique_ptr<Handler> handler_;
     Exchange exchange_;
+    std::unique_ptr<StreamHost> tunnel_;  // of an extended CONNECT
     std::unique_ptr<Progress> progress_;  // while a body is due
     std::string text_;                    // of the answer's head, until it was sent
     EgressBody body_;                     // of the answer

@@ -137,6 +137,8 @@ void FakeClientHost::flush() {
     scheduled_ = false;
     while (write_some()) {
     }
+    const bool ended = !over() && session_->tunnel() == ClientSession::Tunnel::ended;
+    write_ended_ = write_ended_ || (ended && pending_.empty());
 }
 
 bool FakeClientHost::run_scheduled() {

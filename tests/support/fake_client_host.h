@@ -79,7 +79,8 @@ public:
     ClientSession& session() { return *session_; }
     MemoryBudget& memory() { return memory_; }
     bool paused() const { return paused_; }
-    std::size_t undelivered() const;  // bytes that wait because reading is paused
+    bool write_ended() const { return write_ended_; }  // by a tunnel, and the peer has seen it
+    std::size_t undelivered() const;                   // bytes that wait because reading is paused
 
 private:
     void schedule_write() override { scheduled_ = true; }
@@ -105,7 +106,7 @@ private:
     std::deque<std::string> unread_;
     std::string pending_;
     std::unique_ptr<ClientSession> session_;
-    bool paused_ = false, held_ = false, scheduled_ = false, lost_ = false;
+    bool paused_ = false, held_ = false, scheduled_ = false, lost_ = false, write_ended_ = false;
 };
 
 }  // namespace sluice::test

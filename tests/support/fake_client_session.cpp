@@ -13,6 +13,7 @@ FakeClientStream::FakeClientStream(FakeClientSession& of, const OutgoingRequest&
       method(request.method),
       target(request.target),
       authority(request.authority),
+      upgrade(request.upgrade),
       content_length(request.content_length),
       has_body(end == End::no),
       sent(end == End::yes) {
@@ -31,6 +32,10 @@ Egress FakeClientStream::send_body(Bytes bytes, End end) {
     taken += bytes;
     sent = end == End::yes;
     return full ? Egress::full : Egress::open;
+}
+
+void FakeClientStream::hand_to(ResponseSink& to) {
+    if (usable()) sink = &to;
 }
 
 void FakeClientStream::send_trailers(const HeaderMap& given) {
@@ -64,6 +69,11 @@ void FakeClientStream::interim(int status) {
 void FakeClientStream::head(int status, End end, HeaderMap given) {
     answer_begun = true;
     ResponseHead answered{.status = status, .headers = std::move(given)};
+    if (status == 101 && session) {
+        tunnel = true;
+        sent = false;
+        session->go_away();
+    }
     if (sink) sink->on_head(answered, end);
     if (end == End::yes) complete();
 }
@@ -165,6 +175,11 @@ void FakeClientSession::close_when_idle() {
     closing_ = true;
     if (!single()) return host_.schedule_write();
     if (streams_.empty()) finish(Fault::none);
+}
+
+ClientSession::Tunnel FakeClientSession::tunnel() const {
+    if (streams_.empty() || !streams_.front()->tunnel) return Tunnel::none;
+    return streams_.front()->sent ? Tunnel::ended : Tunnel::open;
 }
 
 void FakeClientSession::remove(FakeClientStream& stream) {

@@ -32,23 +32,26 @@ public:
     void answer(int status = 200, Bytes text = "hello");  // all of it
     void fail(Fault fault);                               // this request alone
     void make_room();                                     // after `full`
+    // A head of 101 makes it a tunnel: complete() is then the end of the connection.
 
     bool over() const { return sink == nullptr; }
 
     FakeClientSession* session;
     ResponseSink* sink;  // null when the request is over
-    std::string method, target, authority, taken;
+    std::string method, target, authority, upgrade, taken;
     HeaderMap fields;
     std::optional<std::uint64_t> content_length;
     std::optional<HeaderMap> taken_trailers;
     bool has_body, sent = false;  // sent: all of the request has come
     bool full = false;            // takes no more of the body for now
-    bool cancelled = false, paused = false, answer_begun = false;
+    bool cancelled = false, paused = false, answer_begun = false, tunnel = false;
 
 private:
     friend class FakeClientSession;
     Egress send_body(Bytes bytes, End end) override;
+    Egress send_body(ByteQueue&& bytes, End end) override { return send_body(bytes.take_string(), end); }
     void send_trailers(const HeaderMap& given) override;
+    void hand_to(ResponseSink& to) override;
     void cancel() override;
     void pause_answer() override;
     void resume_answer() override;
@@ -80,6 +83,7 @@ private:
     ClientStream& open(const OutgoingRequest& request, End end, ResponseSink& sink) override;
     std::uint32_t free_slots() const override;
     std::uint32_t exchanges() const override { return static_cast<std::uint32_t>(streams_.size()); }
+    Tunnel tunnel() const override;
     void close_when_idle() override;
     std::size_t held_bytes() const override { return 0; }
     void remove(FakeClientStream& stream);

@@ -36,7 +36,7 @@ void FakeHost::feed(Bytes bytes, std::size_t fragment_size) {
 }
 
 void FakeHost::pump() {
-    while (!unread_.empty() && !paused() && !finished) {
+    while (!unread_.empty() && !paused() && !over()) {
         const std::string piece = std::move(unread_.front());
         unread_.pop_front();
         if (!session_->on_read(piece)) finish(Reason::error, CloseMode::abort);
@@ -55,18 +55,18 @@ std::size_t FakeHost::entered(Phase phase) const {
 }
 
 void FakeHost::end_read() {
-    session_->on_read_end();
+    if (!successor) session_->on_read_end();
     flush();
 }
 
 void FakeHost::time_out(Reason reason) {
-    session_->on_timeout(reason);
+    if (!successor) session_->on_timeout(reason);
     flush();
 }
 
 void FakeHost::wish_close(Reason reason) {
     wish_ = reason;
-    session_->close_when_idle(reason);
+    if (!successor) session_->close_when_idle(reason);
     flush();
 }
 
@@ -74,7 +74,7 @@ void FakeHost::flush() {
     scheduled_ = false;
     while (write_some()) {
     }
-    if (wish_ != Reason::none && !finished && session_->idle()) finish(wish_, CloseMode::flush);
+    if (wish_ != Reason::none && !over() && session_->idle()) finish(wish_, CloseMode::flush);
 }
 
 bool FakeHost::run_scheduled() {
@@ -85,14 +85,14 @@ bool FakeHost::run_scheduled() {
 
 // True if there is room for more, which a write that completes at once does not tell by an event.
 bool FakeHost::write_some() {
-    if (aborted()) return false;
+    if (aborted() || successor) return false;
     ByteQueue out(worker_.chunks);
     if (!session_->on_write(out)) finish(Reason::error, CloseMode::abort);
     if (aborted() || out.empty()) return false;
     ++writes;
     (held_ ? pending_ : output) += out.take_string();
     if (pending_.size() > Transport::kLowWater) return false;
-    if (!finished) session_->on_writable();
+    if (!over()) session_->on_writable();
     return true;
 }
 
@@ -101,7 +101,7 @@ void FakeHost::take(std::size_t count) {
     count = std::min(count, pending_.size());
     output += pending_.substr(0, count);
     pending_.erase(0, count);
-    if (was_full && pending_.size() <= Transport::kLowWater && !finished) session_->on_writable();
+    if (was_full && pending_.size() <= Transport::kLowWater && !over()) session_->on_writable();
     flush();
     pump();
 }
@@ -109,6 +109,12 @@ void FakeHost::take(std::size_t count) {
 void FakeHost::finish(Reason reason, CloseMode mode) {
     if (!finished) finished = Finish{reason, mode};
     finished->mode = std::min(finished->mode, mode);
+}
+
+void FakeHost::replace_session(std::unique_ptr<Session> next, std::string for_it) {
+    ++replacements;
+    successor = std::move(next);
+    rest = std::move(for_it);
 }
 
 Reason FakeHost::admit_request() {

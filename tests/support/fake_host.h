@@ -1,7 +1,8 @@
 #pragma once
 // A SessionHost for a session that is driven with strings: it delivers, pauses and writes as a Connection does, but
 // there is no transport, no timer, and the loop of the worker beneath does not run. Owned by the test.
-// The session dies with it, or by end_session().
+// The session dies with it, or by end_session(). One that another was to replace is not called again; the other one is
+// kept, and not begun.
 
 #include <cstddef>
 #include <deque>
@@ -38,7 +39,10 @@ public:
     void wish_close(Reason reason);  // to be closed when it is idle
     void flush();                    // after a handler of the test's has answered
     bool run_scheduled();            // the same, only if the session asked for it; whether it did
-    void end_session() { session_.reset(); }
+    void end_session() {
+        session_.reset();
+        successor.reset();
+    }
 
     // The peer does not read: what is written stays pending until take().
     void hold() { held_ = true; }
@@ -50,6 +54,9 @@ public:
     Reason refusal = Reason::none;  // given to each request
     bool is_draining = false;
     std::size_t writes = 0;  // how often the session had something to send
+    std::unique_ptr<Session> successor;
+    std::string rest;  // for it
+    std::size_t replacements = 0;
 
     Session& session() { return *session_; }
     Worker& worker() { return worker_; }
@@ -64,6 +71,7 @@ private:
     void pause_read(Pause reason) override { paused_ |= static_cast<unsigned>(reason); }
     void resume_read(Pause reason) override { paused_ &= ~static_cast<unsigned>(reason); }
     void finish(Reason reason, CloseMode mode) override;
+    void replace_session(std::unique_ptr<Session> next, std::string for_it) override;
     std::size_t pending_bytes() const override { return pending_.size(); }
     Reason admit_request() override;
     bool draining() const override { return is_draining; }
@@ -81,6 +89,7 @@ private:
     void pump();
     bool write_some();
     bool aborted() const { return finished && finished->mode == CloseMode::abort; }
+    bool over() const { return finished || successor; }
 
     std::unique_ptr<Worker> own_worker_;  // null: it is the caller's
     Worker& worker_;

@@ -30,9 +30,10 @@ public:
     void make_room();  // after `full`
     void end_handler() { handler_.reset(); }
 
-    // All of the answer in one text: "200 hello." with a full stop where it is complete, "!" where it broke off.
+    // All of the answer in one text: "200 hello." with a full stop where it is complete, "!" where it broke off, "101 >" where
+    // the exchange was handed over.
     std::string text() const;
-    bool over() const { return ended || broken; }
+    bool over() const { return ended || broken || successor; }
 
     RequestHead request;
     bool full = false;  // takes no more of the answer for now
@@ -41,14 +42,17 @@ public:
     std::string taken;
     std::optional<HeaderMap> taken_trailers;
     bool has_head = false, ended = false, broken = false, paused = false;
+    std::unique_ptr<Successor> successor;  // whom it was handed over to
     std::string misuse;
 
 private:
+    void take_head(const ResponseHead& head);
     void send_interim(const ResponseHead& head) override { interims.push_back(head.status); }
     void send_head(const ResponseHead& head, End end) override;
     Egress send_body(Bytes bytes, End end) override;
     Egress send_body(ByteQueue&& bytes, End end) override { return send_body(bytes.take_string(), end); }
     void send_trailers(const HeaderMap& fields) override;
+    void hand_over(const ResponseHead& head, std::unique_ptr<Successor> next) override;
     void reset(Error) override { broken = true; }
     void pause_ingress() override { paused = true; }
     void resume_ingress() override { paused = false; }

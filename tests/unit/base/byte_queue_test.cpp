@@ -112,6 +112,31 @@ TEST_CASE("split_after keeps whole chunks and returns the rest", "[byte_queue]")
     CHECK(rest.take_string() == text.substr(100 + covered) + "!");
 }
 
+TEST_CASE("extend gives room at the end of a byte queue, up to the end of a chunk", "[byte_queue]") {
+    Pool pool;
+    ByteQueue queue(pool.chunks);
+    const std::string text = pattern(2 * ChunkPool::kCapacity + 5);
+    queue.append(text.substr(0, 10));
+    queue.consume(3);
+    for (std::size_t at = 10; at < text.size();) {
+        const std::size_t most = std::min<std::size_t>(at % 7 == 0 ? 1 : 5000, text.size() - at);
+        const std::span<char> room = queue.extend(most);
+        REQUIRE(!room.empty());
+        REQUIRE(room.size() <= most);
+        text.copy(room.data(), room.size(), at);
+        at += room.size();
+        REQUIRE(queue.size() == at - 3);
+    }
+    CHECK(pool.budget.used() == 3 * ChunkPool::kChunkSize);  // no gaps
+    queue.append("!");
+    CHECK(queue.take_string() == text.substr(3) + "!");
+
+    // A full chunk has no room: the next one begins.
+    CHECK(queue.extend(2 * ChunkPool::kCapacity).size() == ChunkPool::kCapacity);
+    CHECK(queue.extend(1).size() == 1);
+    CHECK(queue.size() == ChunkPool::kCapacity + 1);
+}
+
 TEST_CASE("a byte queue behaves like a string under random work", "[byte_queue]") {
     Pool pool;
     ByteQueue queue(pool.chunks);

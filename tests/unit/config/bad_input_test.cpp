@@ -106,9 +106,9 @@ TEST_CASE("bad keys", "[config][bad]") {
         {"missing location", with_route("redirect: {}"),
          ":5:19: listeners[0].routes[0].redirect.location: missing key 'location', expected a text"},
         {"no action", with_route("match: {path: /}"),
-         ":5:9: listeners[0].routes[0]: expected exactly one of respond, redirect, echo, proxy, got 0"},
+         ":5:9: listeners[0].routes[0]: expected exactly one of respond, redirect, echo, proxy, websocket, got 0"},
         {"two actions", with_route("{respond: {}, echo: {}}"),
-         ":5:23: listeners[0].routes[0]: expected exactly one of respond, redirect, echo, proxy, got 2"},
+         ":5:23: listeners[0].routes[0]: expected exactly one of respond, redirect, echo, proxy, websocket, got 2"},
     });
 }
 
@@ -153,7 +153,7 @@ TEST_CASE("bad values", "[config][bad]") {
         {"an enum", with_pool("at_limit: drop"),
          ":6:17: listeners[0].pool.at_limit: expected one of shed_idle, refuse, got 'drop'"},
         {"another protocol", with_listener("protocol: gopher"),
-         ":4:15: listeners[0].protocol: expected one of http, https, http2, got 'gopher'"},
+         ":4:15: listeners[0].protocol: expected one of http, https, http2, websocket, got 'gopher'"},
         {"log level", with_top("log: {level: trace}"),
          ":1:14: log.level: expected one of debug, info, warning, error, got 'trace'"},
         {"access format", with_top("log: {access: {format: xml}}"),

@@ -71,7 +71,8 @@ TEST_CASE("the default file loads without a word", "[config]") {
     CHECK(loaded->warnings.empty());
     CHECK(loaded->config.listeners[0].pool.keep_alive_timeout == 75s);
     CHECK(loaded->config.listeners[0].bind.host == "127.0.0.1");
-    CHECK(loaded->config.listeners[0].routes.size() == 3);
+    CHECK(loaded->config.listeners[0].routes.size() == 4);
+    CHECK(loaded->config.listeners[0].routes[1].action == RouteAction(WebSocketAction{}));
     REQUIRE(loaded->config.listeners.size() == 2);
     const ListenerConfig& secure = loaded->config.listeners[1];
     CHECK(secure.name == "secure");

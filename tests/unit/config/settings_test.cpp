@@ -25,7 +25,7 @@ TEST_CASE("each row of the table is whole", "[config][settings]") {
         CHECK(number.has_value() == (row.range.max > 0));
         if (number) CHECK((*number >= row.range.min && *number <= row.range.max));
     }
-    CHECK(ids.size() == 124);
+    CHECK(ids.size() == 147);
     CHECK(builtin_settings().find("nothing") == nullptr);
 }
 
@@ -33,22 +33,33 @@ TEST_CASE("the reload classes are those that are promised", "[config][settings]"
     using enum ReloadClass;
     const std::set<std::string> rebinds{"name", "bind", "admin.socket", "admin.bind", "admin.group"};
     const std::set<std::string> restarts{"user", "protocol"};
+    const std::set<std::string> of_websockets{
+        "pool.ping_interval",           "pool.pong_timeout",         "pool.connection_timeout",
+        "pool.close_timeout",           "pool.max_message_size",     "pool.max_frame_size",
+        "pool.max_messages_per_second", "pool.max_bytes_per_second", "pool.max_pending_bytes"};
     const std::map<std::string, ReloadClasses> others{
-        {"allow_http1", {std::nullopt, std::nullopt, new_connections}},
-        {"on_pool_change", {std::nullopt, std::nullopt, live}},
+        {"allow_http1", {std::nullopt, std::nullopt, new_connections, std::nullopt}},
+        {"on_pool_change", {std::nullopt, std::nullopt, live, std::nullopt}},
         {"proxy_protocol", everywhere(new_connections)},
         {"upstream.protocol", everywhere(new_connections)},
         {"upstream.proxy_protocol", everywhere(new_connections)},
-        {"upstream.pool.max_concurrent_streams", {std::nullopt, std::nullopt, live}},
-        {"pool.drain_timeout", {live, live, live}},
-        {"pool.max_concurrent_streams", {std::nullopt, std::nullopt, restart}},
-        {"pool.initial_window_size", {std::nullopt, std::nullopt, restart}},
-        {"pool.connection_window_size", {std::nullopt, std::nullopt, restart}},
-        {"pool.max_session_memory", {std::nullopt, std::nullopt, restart}},
-        {"pool.max_header_list_size", {std::nullopt, std::nullopt, restart}},
-        {"pool.session_idle_timeout", {std::nullopt, std::nullopt, restart}}};
+        {"upstream.pool.max_concurrent_streams", {std::nullopt, std::nullopt, live, std::nullopt}},
+        {"pool.drain_timeout", everywhere(live)},
+        {"pool.max_connections", {live, live, restart, live}},
+        {"pool.max_connections_per_client", {live, live, restart, live}},
+        {"pool.handshake_timeout", {live, live, restart, live}},
+        {"pool.max_header_size", {live, live, restart, live}},
+        {"pool.max_body_size", {live, live, restart, live}},
+        {"pool.max_concurrent_streams", {std::nullopt, std::nullopt, restart, std::nullopt}},
+        {"pool.initial_window_size", {std::nullopt, std::nullopt, restart, std::nullopt}},
+        {"pool.connection_window_size", {std::nullopt, std::nullopt, restart, std::nullopt}},
+        {"pool.max_session_memory", {std::nullopt, std::nullopt, restart, std::nullopt}},
+        {"pool.max_header_list_size", {std::nullopt, std::nullopt, restart, std::nullopt}},
+        {"pool.session_idle_timeout", {std::nullopt, std::nullopt, restart, std::nullopt}}};
+    constexpr ReloadClasses kOfWebSockets{std::nullopt, std::nullopt, std::nullopt, live};
     const auto of_section = [](Section section) -> ReloadClasses {
-        if (section == Section::pool) return {live, live, restart};
+        if (section == Section::pool) return {live, live, restart, std::nullopt};
+        if (section == Section::websocket_pool) return {live, live, live, std::nullopt};
         constexpr Section kHandshakes[] = {Section::tls, Section::certificate, Section::upstream_tls};
         const bool handshake = std::ranges::find(kHandshakes, section) != std::end(kHandshakes);
         return everywhere(handshake ? new_connections : live);
@@ -56,20 +67,23 @@ TEST_CASE("the reload classes are those that are promised", "[config][settings]"
     for (const Setting& row : builtin_settings().rows()) {
         CAPTURE(row.id());
         const auto other = others.find(row.id());
-        const ReloadClasses expected = rebinds.contains(row.id())    ? everywhere(rebind)
-                                       : restarts.contains(row.id()) ? everywhere(ReloadClass::restart)
-                                       : other != others.end()       ? other->second
-                                                                     : of_section(row.section);
+        const ReloadClasses expected = rebinds.contains(row.id())         ? everywhere(rebind)
+                                       : restarts.contains(row.id())      ? everywhere(ReloadClass::restart)
+                                       : of_websockets.contains(row.id()) ? kOfWebSockets
+                                       : other != others.end()            ? other->second
+                                                                          : of_section(row.section);
         CHECK((row.classes == expected));
-        CHECK(row.applies_to(Protocol::http2));
+        CHECK(row.applies_to(Protocol::http2) != of_websockets.contains(row.id()));
     }
     CHECK(builtin_settings().find("pool.max_concurrent_streams")->protocols_text() == "http2");
-    CHECK(builtin_settings().find("pool.max_connections")->protocols_text() == "http, https, http2");
+    CHECK(builtin_settings().find("pool.max_connections")->protocols_text() == "http, https, http2, websocket");
+    CHECK(builtin_settings().find("pool.at_limit")->protocols_text() == "http, https, http2");
+    CHECK(builtin_settings().find("pool.ping_interval")->protocols_text() == "websocket");
 }
 
 TEST_CASE("what differs between protocols is told", "[config][print]") {
     const auto facts = [](std::string_view id) { return row_facts(*builtin_settings().find(id)); };
-    CHECK(facts("pool.max_connections") == "from 1 to 1000000; live; http2: restart");
+    CHECK(facts("pool.max_connections") == "from 1 to 1000000; default of websocket: 1000; live; http2: restart");
     CHECK(facts("pool.drain_timeout") == "from 0s to 1h; live");
     CHECK(facts("pool.session_idle_timeout") == "only http2; from 0s to 1d; restart");
     CHECK(facts("allow_http1") == "only http2; new_connections");
@@ -97,8 +111,8 @@ TEST_CASE("the printed defaults are a file that loads, with every key", "[config
     const std::string text = defaults_yaml();
     CAPTURE(text);
     const Config config = loaded(text);
-    REQUIRE(config.listeners.size() == 2);
-    REQUIRE(config.upstreams.size() == 2);
+    REQUIRE(config.listeners.size() == 3);
+    REQUIRE(config.upstreams.size() == 3);
     for (const UpstreamConfig& upstream : config.upstreams) {
         CHECK(upstream.pool == UpstreamPool{});
         CHECK(upstream.passive_health == PassiveHealth{});
@@ -114,7 +128,10 @@ TEST_CASE("the printed defaults are a file that loads, with every key", "[config
     const auto again = load_text(text, "f");
     REQUIRE(again);
     CHECK(again->warnings.empty());
-    for (const ListenerConfig& listener : config.listeners) CHECK(listener.pool == PoolSettings{});
+    for (const ListenerConfig& listener : config.listeners) {
+        CHECK(listener.pool == builtin_settings().default_pool(listener.protocol));
+    }
+    CHECK(config.listeners[0].pool == PoolSettings{});
     CHECK(config.listeners[0].protocol == Protocol::http);
     CHECK(config.listeners[1].protocol == Protocol::http2);
     TlsConfig tls;
@@ -201,11 +218,14 @@ TEST_CASE("the schema closes each map and describes each key", "[config][print]"
         for (auto at = schema.find(what); at != schema.npos; at = schema.find(what, at + 1)) ++found;
         return found;
     };
-    CHECK(count("\"additionalProperties\": false") == sections().size() + 1);
-    CHECK(count("\"description\": ") == sections().size() + builtin_settings().rows().size());
+    // A relay has the keys of a proxy, and its retry, once more.
+    const SettingsTable& table = builtin_settings();
+    const auto again = table.rows_of(Section::proxy).size() + table.rows_of(Section::retry).size();
+    CHECK(count("\"additionalProperties\": false") == sections().size() + 1 + 1);
+    CHECK(count("\"description\": ") == sections().size() + 1 + table.rows().size() + again);
     CHECK(count("\"shed_idle\"") == 2);
-    CHECK(count("\"type\": \"boolean\"") == 6);
-    CHECK(count("\"default\": true") == 4);
+    CHECK(count("\"type\": \"boolean\"") == 10);
+    CHECK(count("\"default\": true") == 6);
     CHECK(count("\"default\": 0.8") == 1);
     CHECK(count("\"default\": \"200-399\"") == 1);
     CHECK(schema.find("\"default\": [\n") != schema.npos);  // retry.on

@@ -214,9 +214,9 @@ TEST_CASE("which protocol has tls", "[config][tls][bad]") {
     CHECK(problems(listener("http2", "")) == Texts{});
     // Not known which was meant: nothing is said of what it needs.
     CHECK(problems(with_tls("certificate: /a", "htps")) ==
-          Texts{"f:4:15: listeners[0].protocol: expected one of http, https, http2, got 'htps'"});
+          Texts{"f:4:15: listeners[0].protocol: expected one of http, https, http2, websocket, got 'htps'"});
     CHECK(problems(listener("h2", "    allow_http1: false\n")) ==
-          Texts{"f:4:15: listeners[0].protocol: expected one of http, https, http2, got 'h2'"});
+          Texts{"f:4:15: listeners[0].protocol: expected one of http, https, http2, websocket, got 'h2'"});
 }
 
 TEST_CASE("keys that a protocol has no use for are refused", "[config][bad]") {

@@ -295,7 +295,7 @@ TEST_CASE("settings of an upstream that don't fit together", "[config][upstream]
           Texts{"f:7:31: upstreams[0].pool.max_concurrent_streams: max_concurrent_streams is only for protocol http2"});
     CHECK(problems(upstream("    protocol: http2\n    pool: {max_concurrent_streams: 5}\n")) == Texts{});
     CHECK(problems(upstream("    protocol: https\n    pool: {max_concurrent_streams: 5}\n")) ==
-          Texts{"f:6:15: upstreams[0].protocol: expected one of http, http2, got 'https'"});
+          Texts{"f:6:15: upstreams[0].protocol: expected one of http, http2, websocket, got 'https'"});
 }
 
 TEST_CASE("what a request is hashed by", "[config][upstream][bad]") {

@@ -70,7 +70,7 @@ TEST_CASE("admin: keys of an http2 pool that wait are shown with both values", "
     const auto& wanted = shown.reloader->config()->listeners[0];
     config::PoolSettings pool = wanted.pool;
     pool.max_concurrent_streams = 7;
-    shown.worker().find("h2c")->restart(make_context(wanted, pool, shown.modules, shown.clusters().all(), {}));
+    shown.worker().find("h2c")->restart(make_context(wanted, pool, shown.modules, shown.destinations(), {}));
     CHECK(shown.listener("h2c")["pending_restart"] ==
           admin::Json::array({{{"key", "pool.max_concurrent_streams"}, {"running", "7"}, {"configured", "100"}}}));
 }

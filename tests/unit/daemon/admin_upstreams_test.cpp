@@ -42,6 +42,7 @@ public:
     }
     Egress send_body(ByteQueue&&, End) override { return Egress::open; }
     void send_trailers(const HeaderMap&) override {}
+    void hand_over(const ResponseHead&, std::unique_ptr<Successor>) override {}
     void reset(Error) override {}
     void pause_ingress() override {}
     void resume_ingress() override {}

@@ -46,7 +46,7 @@ public:
         for (const auto& wanted : reloader->config()->listeners)
             if (wanted.name == name)
                 worker.find(name)->restart(
-                    make_context(wanted, wanted.pool, modules, clusters.all(), context(name).tls));
+                    make_context(wanted, wanted.pool, modules, destinations(), context(name).tls));
     }
     std::vector<config::PendingKey> pending(const std::string& name) {
         for (const auto& wanted : reloader->config()->listeners)
@@ -54,6 +54,7 @@ public:
                 return config::pending_restart(running(name), wanted.pool, wanted.protocol, reloader->table());
         return {};
     }
+    Destinations destinations() const { return {clusters.all(), reloader->websockets()}; }
     const ListenerContext& context(const std::string& name) { return *worker.find(name)->pool().context(); }
     config::PoolSettings running(const std::string& name) { return context(name).pool; }
     std::uint32_t generation(const std::string& name) { return worker.find(name)->pool().generation(); }

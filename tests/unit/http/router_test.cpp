@@ -23,6 +23,7 @@ public:
     void reset(Error) override {}
     void pause_ingress() override {}
     void resume_ingress() override {}
+    void hand_over(const ResponseHead&, std::unique_ptr<Successor>) override { std::abort(); }
     ChunkPool& chunks() override { std::abort(); }
     Exchange& exchange() override { std::abort(); }
 

@@ -79,6 +79,48 @@ TEST_CASE("a producer is told to wait and to go on", "[http2][client][flow]") {
     CHECK(one.answer.events == std::vector<std::string>{"room"});
 }
 
+TEST_CASE("a body may be given away as a queue", "[http2][client][flow]") {
+    ReadyTalk talk({.window = 1000, .holds_windows = true});
+    SentRequest& one = talk.post();
+    ByteQueue body(static_cast<ClientHost&>(talk.host).chunks());
+    body.append(client_letters(Transport::kHighWater - 1));
+    CHECK(one.stream->send_body(std::move(body), End::no) == Egress::open);
+    CHECK(body.empty());
+    body.append("!");
+    CHECK(one.stream->send_body(std::move(body), End::no) == Egress::full);
+    talk.exchange();
+    CHECK(one.answer.events.empty());
+    talk.server.open_window(0, kMuch);
+    talk.server.open_window(one.id, kMuch);
+    talk.exchange();
+    CHECK(one.answer.events == std::vector<std::string>{"room"});
+    one.stream->send_body(std::move(body), End::yes);
+    talk.exchange();
+    CHECK((talk.server.request(one.id).body == client_letters(Transport::kHighWater - 1) + "!"));
+    CHECK(talk.server.request(one.id).complete);
+}
+
+TEST_CASE("who a stream was handed to hears all that comes from there on", "[http2][client][flow]") {
+    ReadyTalk talk;
+    SentRequest& one = talk.post();
+    TakenAnswer next;
+    talk.exchange();
+    talk.server.head(one.id, "200");
+    talk.server.send_body(one.id, "first");
+    talk.exchange();
+    one.stream->hand_to(next);
+    talk.server.send_body(one.id, "second");
+    talk.exchange();
+    talk.server.reset(one.id, NGHTTP2_CANCEL);
+    talk.exchange();
+    CHECK(one.answer.body == "first");
+    CHECK_FALSE(one.answer.over());
+    CHECK(next.body == "second");
+    CHECK(next.failed == Fault::reset);
+    CHECK(next.events == std::vector<std::string>{"body", "failed"});
+    CHECK(one.answer.events == std::vector<std::string>{"head", "body"});
+}
+
 TEST_CASE("the last piece of a body waits for nobody", "[http2][client][flow]") {
     ReadyTalk talk({.window = 1000, .holds_windows = true});
     SentRequest& one = talk.post();

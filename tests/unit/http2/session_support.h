@@ -21,6 +21,10 @@ struct Talk {
     explicit Talk(const config::PoolSettings& pool = {}, const H2Client::Options& options = {},
                   std::uint64_t memory = 64 * 1024 * 1024)
         : host(served.context(pool, config::Protocol::http2), memory), client(options) {}
+    // With other routes than the sample.
+    explicit Talk(std::shared_ptr<const Router> router, const config::PoolSettings& pool = {},
+                  const H2Client::Options& options = {})
+        : host(context(served, std::move(router), pool)), client(options) {}
     Talk(const Talk&) = delete;
     Talk& operator=(const Talk&) = delete;
     ~Talk() {
@@ -90,6 +94,17 @@ struct Talk {
     }
     // Only those that stand in the raw output.
     std::size_t raw_frames(int type) const { return frames_of_type(host.output, type).size(); }
+
+    static Ref<const ListenerContext> context(Served& served, std::shared_ptr<const Router> router,
+                                              const config::PoolSettings& pool) {
+        auto* made = new ListenerContext;
+        made->name = "web";
+        made->protocol = config::Protocol::http2;
+        made->pool = pool;
+        made->module = &served.http2;
+        made->router = std::move(router);
+        return Ref<const ListenerContext>(made);
+    }
 
     Served served;
     FakeHost host;
