@@ -340,10 +340,13 @@ void Connection::phase_timed_out() {
 Progress::Sample Connection::sample() const {
     const std::uint64_t pending = transport_->pending_bytes();
     const bool body = phase_ == Phase::body;
-    const std::uint64_t waiting = pending + (pending > 0 ? transport_->in_kernel() : 0);
-    const std::uint64_t sent =
-        bytes_out_ - std::min(bytes_out_, waiting);  // TLS puts more on its way than it was given
+    const std::uint64_t sent = pending > 0 ? delivery().taken : bytes_out_;
     return {now_ms(), bytes_in_, sent, body && paused_ == 0, body && paused_ != 0, pending > 0};
+}
+
+SessionHost::Delivery Connection::delivery() const {
+    const std::uint64_t waiting = transport_->pending_bytes() + transport_->in_kernel();
+    return {bytes_out_ - std::min(bytes_out_, waiting), waiting};  // TLS puts more on its way than it was given
 }
 
 void Connection::start_progress() {

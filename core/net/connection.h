@@ -82,6 +82,7 @@ private:
     void finish(Reason reason, CloseMode mode) override { close(reason, mode); }
     void replace_session(std::unique_ptr<Session> next, std::string rest) override;
     std::size_t pending_bytes() const override { return transport_->pending_bytes(); }
+    Delivery delivery() const override;
     Reason admit_request() override;
     bool draining() const override { return generation_.draining(); }
     ConnectionManager& manager() override { return manager_; }

@@ -79,6 +79,12 @@ public:
     virtual void replace_session(std::unique_ptr<Session> next, std::string rest) = 0;
 
     virtual std::size_t pending_bytes() const = 0;  // given to the transport and not yet sent
+    // What the peer's kernel has taken of all that was written, and what is still on its way there. A system call: to
+    // tell a peer that reads slowly from one that has vanished.
+    struct Delivery {
+        std::uint64_t taken = 0, waiting = 0;  // bytes
+    };
+    virtual Delivery delivery() const = 0;
     // One more request: none, or why it must be refused (the connection came over a limit, no memory left).
     virtual Reason admit_request() = 0;
     virtual bool draining() const = 0;  // running exchanges are to be the last

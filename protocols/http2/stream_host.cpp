@@ -109,6 +109,13 @@ void StreamHost::schedule_write() {
 
 std::size_t StreamHost::pending_bytes() const { return stream_.queued(); }
 
+// Whatever the connection's peer takes shows that it is there.
+SessionHost::Delivery StreamHost::delivery() const {
+    Delivery all = connection_.delivery();
+    all.waiting += stream_.queued();
+    return all;
+}
+
 // True if there is room for more. The last write, after finish(), does not wait for room.
 bool StreamHost::write_some() {
     if (stage_ == Stage::over) return false;

@@ -53,6 +53,7 @@ private:
     void finish(Reason reason, CloseMode mode) override;
     void replace_session(std::unique_ptr<Session>, std::string) override {}
     std::size_t pending_bytes() const override;
+    Delivery delivery() const override;
     Reason admit_request() override { return Reason::none; }
     bool draining() const override { return connection_.draining(); }
     ConnectionManager& manager() override { return connection_.manager(); }

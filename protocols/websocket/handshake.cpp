@@ -64,8 +64,9 @@ bool has_key(const RequestHead& head, const Rules&) {
 // RFC 6455, 9.1: the connection fails, even if we would not have taken the offer.
 bool has_extensions(const RequestHead& head, const Rules&) { return well_formed_extensions(head.headers); }
 bool has_allowed_origin(const RequestHead& head, const Rules& rules) {
-    return rules.origins.empty() ||
-           (head.headers.count("origin") < 2 && allows_origin(rules.origins, head.headers.get("origin")));
+    const std::size_t count = head.headers.count("origin");
+    return rules.origins.empty() || count == 0 ||
+           (count == 1 && allows_origin(rules.origins, head.headers.get("origin")));
 }
 bool has_required_headers(const RequestHead& head, const Rules& rules) {
     return std::ranges::all_of(rules.require_headers, [&](const auto& name) { return head.headers.has(name); });
@@ -127,7 +128,7 @@ ResponseHead refusal_of(const Refusal& refusal, const RequestHead& head) {
 }
 
 bool allows_origin(const std::vector<std::string>& allowed, std::string_view origin) {
-    return allowed.empty() || origin.empty() ||
+    return allowed.empty() ||
            std::ranges::any_of(allowed, [&](const auto& pattern) { return fits_origin(pattern, origin); });
 }
 

@@ -117,11 +117,13 @@ void Peer::note_closing(std::uint16_t code, std::int64_t now_ms) {
 // --- time ---
 
 void Peer::set_paused(bool paused, std::int64_t now_ms) {
-    if (paused_ && !paused) {
-        heard_ms_ = now_ms;
-        if (pinged_ms_ != 0) pinged_ms_ = now_ms;
-    }
+    if (paused_ && !paused) excuse(now_ms);
     paused_ = paused;
+}
+
+void Peer::excuse(std::int64_t now_ms) {
+    heard_ms_ = now_ms;
+    if (pinged_ms_ != 0) pinged_ms_ = now_ms;
 }
 
 std::int64_t Peer::deadline(const config::WebSocketRules& rules) const {

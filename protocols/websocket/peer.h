@@ -73,6 +73,9 @@ public:
         bool pinged = false;
     };
     Verdict check(std::int64_t now_ms, const config::WebSocketRules& rules);
+    // It shows otherwise that it is there: check() waits again from now on.
+    void excuse(std::int64_t now_ms);
+    bool awaits_pong() const { return pinged_ms_ != 0; }
     std::int64_t heard_ms() const { return heard_ms_; }
     void start(std::int64_t now_ms) { heard_ms_ = now_ms; }
 

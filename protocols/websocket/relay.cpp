@@ -62,7 +62,9 @@ void Relay::flush() {
 }
 
 void Relay::on_request_room() {
-    if (!ended_) client_->resume();
+    if (ended_) return;
+    upstream_->excuse(client_->now_ms());  // it takes what we send, slowly
+    client_->resume();
 }
 
 // --- from the upstream ---
@@ -72,8 +74,10 @@ void Relay::on_answer_body(Bytes bytes) {
         early_.append(bytes);
         return;
     }
+    const bool answers = upstream_->awaits_pong();
     upstream_->read(bytes, client_->now_ms(), rules());
     flush();
+    if (answers) client_->rearm();
     if (upstream_->done()) hang_up();
 }
 
@@ -157,8 +161,7 @@ void Relay::on_time(std::int64_t now) {
     const Peer::Verdict verdict = upstream_->check(now, rules());
     if (verdict.pinged) flush();
     if (verdict.reason == Reason::none) return;
-    upstream_->close(CloseCode::going_away, to_string(verdict.reason), now);
-    hang_up();
+    std::exchange(stream_, nullptr)->cancel();  // it would not hear our Close either
     client_->end(kGone);
 }
 

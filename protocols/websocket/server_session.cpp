@@ -58,8 +58,10 @@ void ServerSession::start() {
 Status ServerSession::on_read(Bytes bytes) {
     if (finished_) return {};
     books_.active_ms = now_ms();
+    const bool answers = client_.awaits_pong();  // the next ping may be due before the answer was
     client_.read(bytes, books_.active_ms, rules());
     if (!finished_) endpoint_->flush();
+    if (answers) rearm();
     return {};
 }
 
@@ -205,12 +207,25 @@ void ServerSession::on_timer(std::int64_t now) {
     endpoint_->on_time(now);
     if (finished_) return;
     const Peer::Verdict verdict = client_.check(now, rules());
-    if (verdict.pinged) {
-        ++stats().pings;
-        on_output();
-    }
-    if (verdict.reason != Reason::none) return give_up(verdict.reason);
+    if (verdict.pinged) note_ping();
+    if (reads_slowly(verdict.reason)) client_.excuse(now);
+    else if (verdict.reason != Reason::none) return give_up(verdict.reason);
     rearm();
+}
+
+void ServerSession::note_ping() {
+    ++stats().pings;
+    const SessionHost::Delivery now = host_.delivery();
+    taken_ = now.taken;
+    ping_end_ = now.taken + now.waiting + client_.waiting();
+    on_output();
+}
+
+// Our ping stands behind what it has not taken yet, so there can be no answer.
+bool ServerSession::reads_slowly(Reason verdict) {
+    if (verdict != Reason::pong_timeout && verdict != Reason::connection_timeout) return false;
+    const std::uint64_t now = host_.delivery().taken;
+    return std::exchange(taken_, now) < now && now < ping_end_;
 }
 
 void ServerSession::on_timeout(Reason reason) {

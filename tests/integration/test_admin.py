@@ -575,5 +575,5 @@ def test_a_deleted_socket_comes_back_with_a_reload(start):
     sluice.socket_path.unlink()
     sluice.write_config(configs.config(configs.listener(keep_alive_timeout="7s")))
     wait_until(sluice.socket_path.exists)
-    assert stat.S_IMODE(sluice.socket_path.stat().st_mode) == 0o660
-    assert sluice.status()["revision"] == 2
+    wait_until(lambda: stat.S_IMODE(sluice.socket_path.stat().st_mode) == 0o660)
+    wait_until(lambda: sluice.status()["revision"] == 2)

@@ -73,6 +73,7 @@ private:
     void finish(Reason reason, CloseMode mode) override;
     void replace_session(std::unique_ptr<Session> next, std::string for_it) override;
     std::size_t pending_bytes() const override { return pending_.size(); }
+    Delivery delivery() const override { return {output.size(), pending_.size()}; }
     Reason admit_request() override;
     bool draining() const override { return is_draining; }
     const Ref<const ListenerContext>& context() const override { return manager_.context(); }

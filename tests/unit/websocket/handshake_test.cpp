@@ -134,6 +134,7 @@ TEST_CASE("handshake: origins and required headers", "[websocket][handshake]") {
     CHECK(status_of(Request(), rules) == 0);
     CHECK(status_of(Request().with("origin", "https://evil.com"), rules) == 403);
     CHECK(status_of(Request().with("origin", "https://example.com").with("origin", "https://evil.com"), rules) == 403);
+    CHECK(status_of(Request().with("origin", ""), rules) == 403);
     CHECK(status_of(Request(HttpVersion::http2).with("origin", "null"), rules) == 403);
     rules.require_headers = {"authorization", "x-tenant"};
     CHECK(status_of(Request().with("authorization", "x"), rules) == 403);
@@ -144,7 +145,7 @@ TEST_CASE("handshake: which origins are allowed", "[websocket][handshake]") {
     const std::vector<std::string> allowed = {"https://example.com", "http://localhost:3000", "https://*.example.org",
                                               "https://*.example.net:8443"};
     CHECK(allows_origin({}, "https://anything"));
-    CHECK(allows_origin(allowed, ""));
+    CHECK_FALSE(allows_origin(allowed, ""));
     for (const char* good : {"https://example.com", "HTTPS://Example.com", "http://localhost:3000",
                              "https://a.example.org", "https://a.b-c.example.org", "https://x.example.net:8443"})
         CHECK(allows_origin(allowed, good));

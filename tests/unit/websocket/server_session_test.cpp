@@ -361,6 +361,23 @@ TEST_CASE("ws session: a silent client is pinged, then given up", "[websocket]")
     }
 }
 
+TEST_CASE("ws session: a client is not given up while it takes what stands before the ping", "[websocket]") {
+    Told told;
+    Stage stage(told);
+    stage.host().hold();
+    send(told, std::string(1000, 'x'));
+    stage.host().run_scheduled();
+    stage.pass(10'200);
+    CHECK(stage.stats().pings == 1);
+    for (int i = 0; i < 5; ++i) {
+        stage.host().take(100);
+        stage.pass(5200);
+        CHECK(stage.open());
+    }
+    stage.pass(5200);
+    CHECK(stage.ending() == "pong_timeout abort");
+}
+
 TEST_CASE("ws session: nothing at all comes for too long", "[websocket]") {
     Told told;
     Stage stage(told, with({.ping_interval = 0ms}));
