@@ -11,6 +11,7 @@ from support.daemon import Sluice
 from support.proxying import Link, shared_links
 from support.upstreams import H1Server
 from support.upstreams_h2 import H2Server
+from support.websocket_backends import RawServer
 
 
 def pytest_collection_modifyitems(items):
@@ -33,7 +34,7 @@ def serve():
     running = []
 
     def serve_one(*args, protocol="http", **more):
-        running.append(SERVERS[protocol](*args, **more))
+        running.append({**SERVERS, "websocket": RawServer}[protocol](*args, **more))
         return running[-1]
 
     yield serve_one

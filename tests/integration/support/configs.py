@@ -38,6 +38,29 @@ def http2(name="web", tls=None, *, allow_http1=None, on_pool_change=None, **more
     return {**listener(name, **more), "protocol": "http2", **given}
 
 
+def websocket(name="web", tls=None, **more):
+    return {**listener(name, **more), "protocol": "websocket", **({"tls": tls} if tls else {})}
+
+
+def ws_echo(path="/echo", *, match=None, pool=None, **keys):
+    """`pool`: of the route, on another listener than a websocket one."""
+    own = {**keys, **({"pool": pool} if pool else {})}
+    return {"match": match or {"path": path}, "websocket": {"echo": {}, **own}}
+
+
+def ws_relay(upstream_name="chat", path="/chat", *, match=None, pool=None, relay=None, **keys):
+    """`relay`: more keys of it."""
+    own = {**keys, **({"pool": pool} if pool else {})}
+    to = {"upstream": upstream_name, "expose_reason": True, **(relay or {})}
+    return {"match": match or {"path": path}, "websocket": {"relay": to, **own}}
+
+
+def every_front(routes, **pool):
+    """Listeners by which a WebSocket can come, each named as what it is: see support.websocket.WAYS."""
+    return [listener("h1", routes=routes, **pool), https("h1s", routes=routes, **pool),
+            http2("h2", routes=routes, **pool), http2("h2s", tls=SELF_SIGNED, routes=routes, **pool)]
+
+
 def upstream(name, *endpoints, protocol=None, **more):
     """`endpoints`: as they stand in the file, or servers of support.upstreams."""
     texts = [getattr(endpoint, "endpoint", endpoint) for endpoint in endpoints]

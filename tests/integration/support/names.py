@@ -20,6 +20,19 @@ SESSION_IDLE = {"session_idle_timeout"}
 PROTOCOL_ERROR = {"protocol_error"}
 FLOOD = {"flood"}
 KILLED = {"killed"}
+CONNECTION_TIMEOUT = {"connection_timeout"}
+PONG_TIMEOUT = {"pong_timeout"}
+CLOSE_TIMEOUT = {"close_timeout"}
+UPSTREAM_GONE = {"upstream_gone"}
+
+# What a WebSocket that broke a rule is counted under, by the code of the Close.
+BY_CLOSE_CODE = {
+    1002: PROTOCOL_ERROR,
+    1007: {"bad_data"},
+    1008: {"too_fast"},
+    1009: {"message_too_large"},
+    1013: {"slow_consumer"},
+}
 
 # What a refusal is counted under, by its status.
 BY_STATUS = {
