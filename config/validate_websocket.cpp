@@ -83,6 +83,9 @@ private:
         const std::string connection = path + ".connection_timeout";
         if (rules.ping_interval == Millis(0)) {
             if (positions_.has(pong)) warn(pong, "has no effect: ping_interval is 0");
+            if (rules.connection_timeout > Millis(0) && !positions_.has(connection))
+                warn(ping, "nobody is asked any more, so clients that merely idle are cut after connection_timeout, " +
+                               text_of(rules.connection_timeout));
             return;
         }
         if (rules.connection_timeout == Millis(0)) return;

@@ -29,9 +29,12 @@ bool same_service(const config::ListenerConfig& a, const config::ListenerConfig&
            a.routes == b.routes && a.trusted_proxies == b.trusted_proxies && a.proxy_protocol == b.proxy_protocol;
 }
 
-// Until a client has asked for WebSocket it is in its handshake, with TLS or without.
+// Until a client has its WebSocket it is in its handshake, with TLS or without, and after other answers too. How slowly
+// it may read then is for max_pending_bytes to say.
 config::PoolSettings in_force(config::PoolSettings pool, config::Protocol protocol) {
-    if (protocol == config::Protocol::websocket) pool.headers_timeout = pool.handshake_timeout;
+    if (protocol != config::Protocol::websocket) return pool;
+    pool.headers_timeout = pool.request_timeout = pool.keep_alive_timeout = pool.handshake_timeout;
+    pool.min_data_rate = 0;
     return pool;
 }
 

@@ -252,7 +252,8 @@ void Connection::end_if_idle() {
     if (const Bytes last = transport_->read_now(buffer); !last.empty()) receive(last);
     if (dead_ || closing()) return;
     wish_ = reason;
-    if (!session_->idle()) return;
+    // Who took over meanwhile has not been told.
+    if (!session_->idle()) return session_->close_when_idle(reason);
     // A request that crosses our FIN gets no RST, unless the place is needed at once.
     close(reason, reason == Reason::shed ? CloseMode::flush : CloseMode::linger);
     begin_close();
@@ -345,6 +346,7 @@ Progress::Sample Connection::sample() const {
 }
 
 SessionHost::Delivery Connection::delivery() const {
+    if (dead_) return {bytes_out_, 0};  // its session lives until the end of the turn
     const std::uint64_t waiting = transport_->pending_bytes() + transport_->in_kernel();
     return {bytes_out_ - std::min(bytes_out_, waiting), waiting};  // TLS puts more on its way than it was given
 }

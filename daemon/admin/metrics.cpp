@@ -69,7 +69,7 @@ const std::vector<ListenerMetric>& websocket_metrics() {
          [](auto& pool) { return pool.stats().websocket.active; }},
         {"sluice_websocket_opened_total", "counter", "WebSockets opened",
          [](auto& pool) { return pool.stats().websocket.total; }},
-        {"sluice_websocket_refused_total", "counter", "WebSocket handshakes answered with an error",
+        {"sluice_websocket_refused_total", "counter", "Requests of websocket routes answered with an error",
          [](auto& pool) { return pool.stats().websocket.refused; }},
         {"sluice_websocket_pings_total", "counter", "Pings sent to silent clients of WebSockets",
          [](auto& pool) { return pool.stats().websocket.pings; }},

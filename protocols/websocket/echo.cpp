@@ -1,11 +1,17 @@
 #include "protocols/websocket/echo.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace sluice::websocket {
 
 namespace {
 
+// A thousand bytes may unpack to a million: so much of one read, or one message of the allowed size, is done at once,
+// while all others wait.
+constexpr std::uint64_t kMostInARead = 4 * 1024 * 1024;
+
+constexpr Farewell kTooMuch = {Reason::too_fast, CloseCode::policy, "too much compressed data at once"};
 constexpr Farewell kTooBig = {Reason::message_too_large, CloseCode::too_big, "the message is too big"};
 constexpr Farewell kBadText = {Reason::bad_data, CloseCode::bad_data, "a text that is not UTF-8"};
 constexpr Farewell kBadData = {Reason::bad_data, CloseCode::bad_data, "compressed data that cannot be unpacked"};
@@ -78,14 +84,18 @@ void Echo::take_packed(const Piece& piece) {
 bool Echo::on_inflated(Bytes bytes) {
     codec_->size += bytes.size();
     const std::uint64_t most = client_->rules().max_message_size;
+    unpacked_ += bytes.size();
     codec_->too_big = most > 0 && codec_->size > most;
+    codec_->too_much = most > 0 && unpacked_ > std::max(most, kMostInARead);
     codec_->bad_text = text_ && !codec_->utf8.feed(bytes);
-    return !codec_->too_big && !codec_->bad_text && codec_->deflater.feed(bytes, codec_->packed).has_value();
+    return !codec_->too_big && !codec_->too_much && !codec_->bad_text &&
+           codec_->deflater.feed(bytes, codec_->packed).has_value();
 }
 
 void Echo::refuse(const Error& error) {
     codec_->packed.clear();
     if (codec_->too_big) client_->fail(kTooBig);
+    else if (codec_->too_much) client_->fail(kTooMuch);
     else if (codec_->bad_text) client_->fail(kBadText);
     else client_->fail(error.code == Errc::protocol ? kBadData : kNoMemory);
 }

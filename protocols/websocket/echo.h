@@ -22,7 +22,7 @@ public:
     void on_pong(Bytes) override {}
     void on_close(const Close& close) override;
     void on_room() override;
-    void flush() override {}
+    void flush() override { unpacked_ = 0; }
     void end(CloseCode) override {}
 
 private:
@@ -33,7 +33,7 @@ private:
         ByteQueue packed;
         Utf8 utf8;
         std::uint64_t size = 0;  // of the message, unpacked
-        bool too_big = false, bad_text = false;
+        bool too_big = false, too_much = false, bad_text = false;
     };
 
     bool on_inflated(Bytes bytes) override;
@@ -45,9 +45,10 @@ private:
     Client* client_ = nullptr;
     std::optional<Deflation> deflation_;
     std::unique_ptr<Codec> codec_;
-    bool packed_ = false;  // the message that comes is compressed
-    bool text_ = false;    // and a text
-    bool begun_ = false;   // something of its echo was sent
+    std::uint64_t unpacked_ = 0;  // bytes, in this read
+    bool packed_ = false;         // the message that comes is compressed
+    bool text_ = false;           // and a text
+    bool begun_ = false;          // something of its echo was sent
     bool holds_back_ = false;
 };
 

@@ -124,6 +124,7 @@ void Peer::set_paused(bool paused, std::int64_t now_ms) {
 void Peer::excuse(std::int64_t now_ms) {
     heard_ms_ = now_ms;
     if (pinged_ms_ != 0) pinged_ms_ = now_ms;
+    if (closing_since_ms_ != 0) closing_since_ms_ = now_ms;
 }
 
 std::int64_t Peer::deadline(const config::WebSocketRules& rules) const {

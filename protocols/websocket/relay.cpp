@@ -37,7 +37,9 @@ void Relay::start(Client& client) {
 // --- from the client ---
 
 void Relay::on_piece(const Piece& piece) {
-    if (stream_) upstream_->write(piece);
+    // An upstream that has said Close may read no more: what it cannot be given is not kept for it.
+    drops_ = drops_ || (full_ && upstream_->close_received());
+    if (stream_ && !drops_) upstream_->write(piece);
 }
 
 void Relay::on_ping(Bytes payload) {
@@ -58,10 +60,12 @@ void Relay::on_close(const Close& close) {
 void Relay::flush() {
     if (!stream_ || upstream_->out().empty()) return;
     if (upstream_->done()) return hang_up();
-    if (stream_->send_body(std::move(upstream_->out()), End::no) == Egress::full) client_->pause();
+    full_ = stream_->send_body(std::move(upstream_->out()), End::no) == Egress::full;
+    if (full_ && !upstream_->close_received()) client_->pause();
 }
 
 void Relay::on_request_room() {
+    full_ = false;
     if (ended_) return;
     upstream_->excuse(client_->now_ms());  // it takes what we send, slowly
     client_->resume();
@@ -104,8 +108,8 @@ void Relay::on_pong(Peer&, Bytes payload) {
 void Relay::on_close(Peer&, const Close& close) {
     if (ended_) return;
     client_->peer().close(close, client_->now_ms());
+    client_->resume();  // for its answer
     client_->on_output();
-    client_->rearm();
 }
 
 void Relay::on_broken(Peer&, const Farewell& farewell) {
@@ -134,7 +138,10 @@ void Relay::on_failed(Fault, bool) { lose(); }
 
 void Relay::lose() {
     stream_ = nullptr;
-    if (client_ && !ended_) client_->end(kGone);
+    if (!client_ || ended_) return;
+    client_->resume();
+    if (client_->peer().close_received()) leave_unanswered();
+    else client_->end(kGone);
 }
 
 // What is still to be said goes out, and the connection is given up.
@@ -152,6 +159,14 @@ void Relay::end(CloseCode code) {
     flush();
 }
 
+// The upstream does not end the closing handshake: the client has its own Close back, if it has said one.
+void Relay::leave_unanswered() {
+    Peer& client = client_->peer();
+    hang_up();
+    client.close({client.close_code(), ""}, client_->now_ms());
+    client_->on_output();
+}
+
 // --- time ---
 
 std::int64_t Relay::deadline() const { return stream_ && !ended_ ? upstream_->deadline(rules()) : Peer::kNever; }
@@ -161,6 +176,7 @@ void Relay::on_time(std::int64_t now) {
     const Peer::Verdict verdict = upstream_->check(now, rules());
     if (verdict.pinged) flush();
     if (verdict.reason == Reason::none) return;
+    if (verdict.reason == Reason::close_timeout) return leave_unanswered();
     std::exchange(stream_, nullptr)->cancel();  // it would not hear our Close either
     client_->end(kGone);
 }

@@ -49,6 +49,7 @@ private:
     void hold_back();
     void lose();
     void hang_up();
+    void leave_unanswered();
     const config::WebSocketRules& rules() const { return client_->rules(); }
 
     std::shared_ptr<Cluster> cluster_;  // which owns the connection
@@ -59,6 +60,8 @@ private:
     bool compression_;
     bool holds_back_ = false;  // the upstream is not read: the client has no room
     bool ended_ = false;       // the client's side is over
+    bool full_ = false;        // the upstream takes no more for now
+    bool drops_ = false;       // what the client still says goes nowhere
 };
 
 }  // namespace sluice::websocket

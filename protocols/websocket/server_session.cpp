@@ -131,7 +131,9 @@ void ServerSession::send(const FrameHead& head, ByteQueue&& payload) {
 void ServerSession::on_output() {
     host_.schedule_write();
     const std::uint64_t most = rules().max_pending_bytes;
-    if (most > 0 && client_.waiting() + host_.pending_bytes() > most && !client_.close_sent())
+    // Before anything had to wait, a client that reads could not be told from one that does not.
+    if (most > 0 && host_.pending_bytes() > 0 && client_.waiting() + host_.pending_bytes() > most &&
+        !client_.close_sent())
         on_broken(client_, kSlow);
     finish_if_done();
 }
@@ -141,7 +143,11 @@ Status ServerSession::on_write(ByteQueue& out) {
     return {};
 }
 
-bool ServerSession::has_room() const { return client_.waiting() + host_.pending_bytes() < Transport::kHighWater; }
+// Back pressure comes before the cap, however low that is.
+bool ServerSession::has_room() const {
+    const std::uint64_t cap = rules().max_pending_bytes, high = Transport::kHighWater;
+    return client_.waiting() + host_.pending_bytes() < (cap > 0 ? std::min(high, cap / 2) : high);
+}
 
 void ServerSession::on_writable() {
     if (!finished_) endpoint_->on_room();
@@ -186,8 +192,9 @@ void ServerSession::finish_if_done() {
 void ServerSession::give_up(Reason reason) {
     client_.close(CloseCode::going_away, to_string(reason), now_ms());
     endpoint_->end(CloseCode::going_away);
-    finish(closing_ == Reason::none ? reason : closing_,
-           host_.pending_bytes() == 0 ? CloseMode::flush : CloseMode::abort);
+    // Who is late with a Close may still be reading what came before ours.
+    const CloseMode mode = reason == Reason::close_timeout ? CloseMode::linger : CloseMode::abort;
+    finish(closing_ == Reason::none ? reason : closing_, host_.pending_bytes() == 0 ? CloseMode::flush : mode);
 }
 
 void ServerSession::finish(Reason reason, CloseMode mode) {
@@ -208,8 +215,8 @@ void ServerSession::on_timer(std::int64_t now) {
     if (finished_) return;
     const Peer::Verdict verdict = client_.check(now, rules());
     if (verdict.pinged) note_ping();
-    if (reads_slowly(verdict.reason)) client_.excuse(now);
-    else if (verdict.reason != Reason::none) return give_up(verdict.reason);
+    if (verdict.reason != Reason::none && !reads_slowly(verdict.reason)) return give_up(verdict.reason);
+    if (verdict.reason != Reason::none) client_.excuse(now);
     rearm();
 }
 
@@ -221,11 +228,12 @@ void ServerSession::note_ping() {
     on_output();
 }
 
-// Our ping stands behind what it has not taken yet, so there can be no answer.
+// Our ping, or our Close, stands behind what it has not taken yet, so there can be no answer.
 bool ServerSession::reads_slowly(Reason verdict) {
-    if (verdict != Reason::pong_timeout && verdict != Reason::connection_timeout) return false;
-    const std::uint64_t now = host_.delivery().taken;
-    return std::exchange(taken_, now) < now && now < ping_end_;
+    const SessionHost::Delivery now = host_.delivery();
+    const bool moves = std::exchange(taken_, now.taken) < now.taken;
+    if (verdict == Reason::close_timeout) return moves && now.waiting > 0;
+    return moves && now.taken < ping_end_;
 }
 
 void ServerSession::on_timeout(Reason reason) {

@@ -369,7 +369,11 @@ TEST_CASE("a client that idles must be heard of before it is cut", "[config][web
     CHECK(warnings(sockets("{ping_interval: 10s, pong_timeout: 5s, connection_timeout: 15s}")) == Texts{});
     CHECK(warnings(sockets("{ping_interval: 0, connection_timeout: 1s}")) == Texts{});
     CHECK(warnings(sockets("{ping_interval: 1h, pong_timeout: 1h, connection_timeout: 0}")) == Texts{});
-    CHECK(warnings(sockets("{ping_interval: 0, pong_timeout: 1s}")) ==
+    CHECK(warnings(sockets("{ping_interval: 0}")) ==
+          at_pool("27",
+                  "ping_interval: nobody is asked any more, so clients that merely idle are cut after "
+                  "connection_timeout, 30s"));
+    CHECK(warnings(sockets("{ping_interval: 0, pong_timeout: 1s, connection_timeout: 0}")) ==
           at_pool("44", "pong_timeout: has no effect: ping_interval is 0"));
 }
 

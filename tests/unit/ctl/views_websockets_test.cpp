@@ -48,10 +48,10 @@ TEST_CASE("ctl: what a peer sent does no harm among WebSockets", "[ctl][websocke
 TEST_CASE("ctl: status shows figures of WebSockets where there are any", "[ctl][websocket]") {
     const auto status = Json::parse(R"({"listeners":[{"name":"plain","websocket":null},{"name":"web","websocket":
         {"active":2,"total":9,"refused":0,"messages_in":10,"messages_out":11,"bytes_in":100,"bytes_out":110,"pings":0,
-        "closed":{"1000":5,"none":2}}},{"name":"new","websocket":{"active":0,"total":0,"closed":{}}}]})");
+        "closed":{"1000":5,"other":2}}},{"name":"new","websocket":{"active":0,"total":0,"closed":{}}}]})");
     const auto text = status_text(status, Colours::off);
     CHECK_THAT(text, Contains("web websockets: active 2, bytes_in 100, bytes_out 110, messages_in 10, messages_out 11, "
                               "total 9\n") &&
-                         Contains("web websockets closed: 1000 5, none 2\n"));
+                         Contains("web websockets closed: 1000 5, other 2\n"));
     CHECK_THAT(text, !Contains("plain websockets") && !Contains("new websockets"));
 }

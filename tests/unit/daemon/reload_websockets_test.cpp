@@ -2,6 +2,7 @@
 
 #include "daemon/route_targets.h"
 #include "protocols/websocket/target.h"
+#include "tests/support/test_clock.h"
 #include "tests/unit/daemon/service_client.h"
 
 using namespace sluice;
@@ -221,4 +222,19 @@ TEST_CASE("an open WebSocket stays through reloads, and goes by the new rules", 
     CHECK(client.receive_close() == 1009);
     client.leave();
     CHECK(client.wait([&] { return pool->active() == 0; }));
+}
+
+TEST_CASE("a ping that is due in the turn in which its client is lost", "[reload][websocket]") {
+    test::TestClock clock;
+    const std::uint16_t port = free_port();
+    WebSocketService service(listener("web", "http", port, echo()));
+    ServiceClient client(service, port);
+    REQUIRE(client.open_websocket("/chat"));
+    clock.pass(9'900);
+    service.turn(1);
+    client.break_off();
+    service.turn(1);
+    clock.pass(400);
+    service.turn(1);
+    CHECK(client.wait([&] { return service.pool("web /chat")->active() == 0; }));
 }

@@ -31,6 +31,12 @@ public:
         REQUIRE(write(fd_.get(), bytes.data(), bytes.size()) == static_cast<ssize_t>(bytes.size()));
     }
     void leave() { shutdown(fd_.get(), SHUT_WR); }
+    // With an RST, which has arrived when this returns.
+    void break_off() {
+        const linger at_once{.l_onoff = 1, .l_linger = 0};
+        setsockopt(fd_.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+        fd_ = Fd();
+    }
     // What comes, until it is enough or the connection ends.
     template <class Enough>
     std::string receive_until(const Enough& enough) {

@@ -184,17 +184,22 @@ TEST_CASE("ws echo: a message that is small when packed, and too big when not", 
     CHECK(stage.host().worker().memory.used() < 1'000'000);
 }
 
-TEST_CASE("ws echo: many small bombs in one read do not pile up", "[websocket]") {
+TEST_CASE("ws echo: what is unpacked at once is bounded", "[websocket]") {
     EchoStage stage(Deflation{false, false, 9, 15});
     ZlibClient zlib;
-    std::string wire;
-    for (int i = 0; i < 30; ++i) wire += compressed(zlib.pack(std::string(500'000, 'x')));
-    REQUIRE(wire.size() < 64 * 1024);
-    stage.host().hold();
-    stage.say(wire);
-    CHECK(stage.host().worker().memory.used() < 2'000'000);
+    const auto messages = [&](int count) {
+        std::string wire;
+        for (int i = 0; i < count; ++i) wire += compressed(zlib.pack(std::string(500'000, 'x')));
+        REQUIRE(wire.size() < 64 * 1024);
+        return wire;
+    };
+    stage.say(messages(8));
+    stage.say(messages(8));
     CHECK(stage.open());
-    stage.host().take(10'000'000);
+    stage.say(messages(30));
+    CHECK(stage.ending() == "too_fast linger");
+    CHECK(stage.said().ends_with("close(1008 too much compressed data at once)"));
+    CHECK(stage.host().worker().memory.used() < 2'000'000);
 }
 
 TEST_CASE("ws echo: bad text inside a compressed message", "[websocket]") {
