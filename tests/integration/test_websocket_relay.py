@@ -494,7 +494,7 @@ class TestClosing:
     def test_sizes(self, serve, start):
         """Of both sides' messages."""
         server = serve(protocol="websocket", talk=quiet)
-        sluice = start(relaying(server, pool={"max_message_size": "1000B"}))
+        sluice = start(relaying(server, pool={"max_message_size": "1000B", "close_timeout": "300ms"}))
         for way in ("h1", "h2"):
             client = Ways(sluice).open(way, "/chat")
             client.try_raw(frame(Op.BINARY, b"x" * 1001))
@@ -605,7 +605,7 @@ class TestBackPressure:
     def test_slow_consumer(self, serve, start):
         """What waits for a client passes the cap: 1013, though it may never read that."""
         server = serve(protocol="websocket", talk=quiet)
-        sluice = start(relaying(server, pool={"max_pending_bytes": "16KiB"}))
+        sluice = start(relaying(server, pool={"max_pending_bytes": "16KiB", "ping_interval": "300ms"}))
         client = connect(sluice, "/chat", name="h1", receive_buffer=16384)
         far = server.wait_sockets()
         far.try_raw(frame(Op.BINARY, self.PIECE, mask=None) * 500)
