@@ -151,6 +151,19 @@ TEST_CASE("a drain reaches the new session, whenever it began", "[connection][up
     CHECK(stage.closed(Reason::drain) == 1);
 }
 
+TEST_CASE("a session that begins with the last read of a drain is told of it", "[connection][upgrade]") {
+    UpgradeStage stage;
+    Peer& peer = stage.connect();
+    peer.send(get("/"));
+    stage.turn();
+    peer.take_received();
+    peer.leave(kNow);
+    stage.pool().drain(30'000);
+    stage.turn();
+    CHECK(answers_of(peer) == kSwitched + "hi;bye;");
+    CHECK(stage.log.text() == "handler handler made start close gone ");
+}
+
 TEST_CASE("who is killed may say something first", "[connection][upgrade]") {
     UpgradeStage stage;
     Peer& peer = stage.upgraded();

@@ -25,7 +25,7 @@ std::string plain(Bytes bytes, MaskKey mask) {
 }
 
 // Writes down what it is told: "text*[Hel ping(x) lo] close(1000)".
-struct Listener final : FrameReader::Sink {
+struct Hearer final : FrameReader::Sink {
     bool on_piece(const Piece& piece) override {
         ++pieces;
         const bool first = piece.opcode != Opcode::continuation;
@@ -54,15 +54,15 @@ struct Reading {
     FrameReader::Limits limits = kNoLimits;
 };
 
-struct Outcome {
+struct Gathered {
     std::string log;
     CloseCode code = CloseCode::normal;
     std::size_t pieces = 0;
 };
 
-Outcome read_in(const std::string& wire, std::size_t size, const Reading& how) {
+Gathered read_in(const std::string& wire, std::size_t size, const Reading& how) {
     FrameReader reader(how.sender, how.compression);
-    Listener listener;
+    Hearer listener;
     Violation violation;
     for (const Bytes bytes : in_fragments(wire, size)) {
         const std::string before = listener.log;
@@ -78,10 +78,10 @@ Outcome read_in(const std::string& wire, std::size_t size, const Reading& how) {
 
 // What comes out, the same for all fragment sizes.
 std::string read(const std::string& wire, const Reading& how = {}) {
-    const Outcome whole = read_in(wire, kWhole, how);
+    const Gathered whole = read_in(wire, kWhole, how);
     for (const std::size_t size : kFragmentSizes) {
         INFO("fragments of " << size);
-        const Outcome outcome = read_in(wire, size, how);
+        const Gathered outcome = read_in(wire, size, how);
         CHECK(outcome.log == whole.log);
         CHECK(outcome.code == whole.code);
     }
@@ -117,7 +117,7 @@ TEST_CASE("frame_reader: fragments of a message are passed on as they come", "[w
 TEST_CASE("frame_reader: a frame that is whole in one read is one piece", "[websocket]") {
     for (const std::size_t size : {0, 1, 125, 126, 127, 65535, 65536, 200000}) {
         const std::string payload = long_text(size);
-        const Outcome outcome = read_in(from_client(kBinary, payload) + from_client(kText, "x"), kWhole, {});
+        const Gathered outcome = read_in(from_client(kBinary, payload) + from_client(kText, "x"), kWhole, {});
         CHECK(outcome.pieces == 2);
         CHECK(outcome.log == "binary[" + payload + "] text[x] ");
     }
@@ -172,7 +172,7 @@ TEST_CASE("frame_reader: nothing is read when its sink has had enough", "[websoc
     const std::string wire = from_client(kBinary, "a") + from_client(kPing, "b") + from_client(kBinary, "c");
     for (const std::size_t size : kFragmentSizes) {
         FrameReader reader(Sender::client, false);
-        Listener listener;
+        Hearer listener;
         if (GENERATE(true, false)) listener.enough = 1;
         else listener.stops_at_control = true;
         for (const Bytes bytes : in_fragments(wire, size)) CHECK_FALSE(reader.read(bytes, kNoLimits, listener));
@@ -262,7 +262,7 @@ TEST_CASE("frame_reader: a size of messages, over all their fragments", "[websoc
 
 TEST_CASE("frame_reader: a limit that changes holds for the next frame", "[websocket]") {
     FrameReader reader(Sender::client, false);
-    Listener listener;
+    Hearer listener;
     CHECK_FALSE(reader.read(from_client(kText, "123456", false), {0, 0}, listener));
     const std::string wire = from_client(kContinuation, "7", false);
     CHECK_FALSE(reader.read(wire, {0, 7}, listener));
@@ -298,7 +298,7 @@ TEST_CASE("frame_reader: a text that is no UTF-8 is refused where it goes wrong"
         const std::string all = std::string(valid) + bad;
         INFO(all);
         for (const std::size_t size : kFragmentSizes) {
-            const Outcome outcome = read_in(from_client(kText, all) + from_client(kBinary, "after"), size, {});
+            const Gathered outcome = read_in(from_client(kText, all) + from_client(kBinary, "after"), size, {});
             CHECK(outcome.code == CloseCode::bad_data);
             // What came before may have gone on, the first bad byte never.
             CHECK(std::string("text[").append(valid).starts_with(outcome.log));
@@ -330,7 +330,7 @@ TEST_CASE("frame_reader: a text ends with a whole character", "[websocket]") {
 
 TEST_CASE("frame_reader: what was cut off in one message is no matter for the next", "[websocket]") {
     FrameReader reader(Sender::client, true);
-    Listener listener;
+    Hearer listener;
     // Of a compressed message nothing is judged here, nor of a binary one.
     const std::string odd = raw({.payload = "\xff\xe2", .rsv = 4}) + from_client(kBinary, "\xe2\x82");
     CHECK_FALSE(reader.read(odd + from_client(kText, "fine"), kNoLimits, listener));

@@ -213,6 +213,19 @@ TEST_CASE("ws relay: the upstream closes, the client answers", "[websocket]") {
     }
 }
 
+TEST_CASE("ws relay: an upstream that closes and reads no more", "[websocket]") {
+    RelayStage stage;
+    stage.tunnel.full = true;
+    stage.say(from_client(kText, "a"));
+    REQUIRE(stage.host().paused());
+    stage.tunnel.say(server_close(1009));
+    CHECK_FALSE(stage.host().paused());
+    CHECK(stage.said() == "close(1009)");
+    stage.say(from_client(kText, "goes nowhere") + client_close(1009));
+    CHECK(stage.got() == "text(a) close(1009)");
+    CHECK(stage.ending() == "completed flush");
+}
+
 TEST_CASE("ws relay: both close at once", "[websocket]") {
     RelayStage stage;
     const std::string from_upstream = server_close(3001), from_the_client = client_close(3002);

@@ -168,6 +168,17 @@ TEST_CASE("ws session: too much waits for a client that does not read", "[websoc
     CHECK(stage.stats().closed_with(1013) == 1);
 }
 
+TEST_CASE("ws session: however much is said at once, a client that takes it is none of the slow", "[websocket]") {
+    Told told;
+    Stage stage(told, with({.max_pending_bytes = 16'384}));
+    for (int i = 0; i < 5; ++i) {
+        send(told, long_text(100'000));
+        stage.host().run_scheduled();
+    }
+    CHECK(stage.open());
+    stage.host().output.clear();
+}
+
 TEST_CASE("ws session: without a cap anything may wait", "[websocket]") {
     Told told;
     Stage stage(told, with({.max_pending_bytes = 0}));
@@ -247,6 +258,23 @@ TEST_CASE("ws session: drain and kill are told to the client, whose answer is aw
     }
     stage.end();
     CHECK(stage.stats().closed_with(drain ? 1001 : 1008) == 1);
+}
+
+TEST_CASE("ws session: close_timeout waits for a client that still takes what stands before our Close", "[websocket]") {
+    Told told;
+    Stage stage(told);
+    stage.host().hold();
+    send(told, std::string(1000, 'x'));
+    stage.host().wish_close(Reason::drain);
+    for (int i = 0; i < 5; ++i) {
+        stage.host().take(100);
+        stage.pass(5200);
+        CHECK(stage.open());
+    }
+    stage.pass(5200);
+    CHECK(stage.ending() == "drain linger");
+    stage.host().take(10'000);
+    CHECK(words_of(stage.host().output).ends_with("close(1001)"));
 }
 
 TEST_CASE("ws session: a drain answers a Close that waits for its answer", "[websocket]") {
