@@ -253,7 +253,11 @@ void Connection::end_if_idle() {
     if (dead_ || closing()) return;
     wish_ = reason;
     // Who took over meanwhile has not been told.
-    if (!session_->idle()) return session_->close_when_idle(reason);
+    if (!session_->idle()) {
+        session_->close_when_idle(reason);
+        write_some();
+        return;
+    }
     // A request that crosses our FIN gets no RST, unless the place is needed at once.
     close(reason, reason == Reason::shed ? CloseMode::flush : CloseMode::linger);
     begin_close();
