@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cstring>
 
+#include "core/base/list_items.h"
 #include "core/base/text.h"
 
 namespace sluice {
@@ -16,18 +17,6 @@ namespace {
 std::string_view via_of(HttpVersion version) {
     static constexpr std::array<std::string_view, 3> kVia = {"1.0 sluice", "1.1 sluice", "2 sluice"};
     return kVia[static_cast<std::size_t>(version)];
-}
-
-// The items of a list (RFC 9110, 5.6.1), empty ones left out, until `visit` says true.
-template <class Visit>
-bool any_item(std::string_view list, Visit&& visit) {
-    while (!list.empty()) {
-        const std::size_t comma = std::min(list.find(','), list.size());
-        const std::string_view item = trim(list.substr(0, comma));
-        if (!item.empty() && visit(item)) return true;
-        list.remove_prefix(std::min(comma + 1, list.size()));
-    }
-    return false;
 }
 
 // An option of Connection that names a field which goes on otherwise. What stands for where a request comes from cannot

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "core/base/list_items.h"
 #include "core/base/text.h"
 #include "core/http/exchange_book.h"
 #include "core/net/tls_digest.h"
@@ -15,23 +16,11 @@ namespace {
 constexpr std::string_view kVersion = "13";
 constexpr std::string_view kGuid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-// The members of a list (RFC 9110, 5.6.1), until `visit` says true. Empty ones are left out.
-template <class Visit>
-bool any_member(std::string_view list, Visit&& visit) {
-    while (!list.empty()) {
-        const std::size_t comma = std::min(list.find(','), list.size());
-        const std::string_view member = trim(list.substr(0, comma));
-        if (!member.empty() && visit(member)) return true;
-        list.remove_prefix(std::min(comma + 1, list.size()));
-    }
-    return false;
-}
-
 // All fields of a name are one list.
 template <class Visit>
 bool any_member(const HeaderMap& headers, std::string_view name, Visit&& visit) {
     for (const auto field : headers)
-        if (field.name == name && any_member(field.value, visit)) return true;
+        if (field.name == name && any_item(field.value, visit)) return true;
     return false;
 }
 
@@ -176,7 +165,7 @@ bool chooses_offered_subprotocol(const HeaderMap& headers, std::string_view offe
     const std::string_view name = "sec-websocket-protocol";
     const std::size_t count = headers.count(name);
     const auto is_chosen = [chosen = headers.get(name)](std::string_view member) { return member == chosen; };
-    return count == 0 || (count == 1 && any_member(offered, is_chosen));
+    return count == 0 || (count == 1 && any_item(offered, is_chosen));
 }
 
 }  // namespace

@@ -56,11 +56,8 @@ void Opening::on_request(const RequestHead& head, Stream& stream) {
 }
 
 void Opening::refuse(const Refusal& refusal) {
-    ResponseHead answer = refusal_of(refusal, *head_);
-    const std::string body = std::string(refusal.why) + "\n";
-    answer.content_length = body.size();
-    stream_->send_head(answer, End::no);
-    stream_->send_body(Bytes(body), End::yes);
+    stream_->send_head(refusal_of(refusal, *head_), End::no);
+    stream_->send_body(Bytes(std::string(refusal.why) + "\n"), End::yes);
 }
 
 void Opening::open_echo() {
