@@ -341,7 +341,7 @@ class TestClosing:
             socket = ways.open(way, "/echo")
             socket.raw(frame(Op.TEXT, b"x" * 1000) * 50 + frame(Op.CLOSE, close_payload(1000)))
             assert [len(socket.message()) for _ in range(50)] == [1000] * 50
-            assert socket.ending()[0] == 1000
+            assert socket.until_close()[0] == 1000 and socket.wire.ending() == "fin"
 
     def test_what_comes_behind_it_is_nothing(self, ways):
         for way in ("h1", "h2"):
