@@ -16,19 +16,20 @@ namespace sluice::config {
 using Millis = std::chrono::milliseconds;
 using namespace std::chrono_literals;
 
-enum class Protocol { http, https, http2, websocket };
+enum class Protocol { http, https, http2, grpc, websocket };
 enum class AtLimit { shed_idle, refuse };
 enum class OnPoolChange { store, restart };
 enum class TlsVersion { tls12, tls13 };
 enum class ClientAuth { none, optional, require };
 enum class LogLevel { debug, info, warning, error };
 enum class AccessFormat { off, json, combined };
-enum class UpstreamProtocol { http, http2, websocket };
+enum class UpstreamProtocol { http, http2, grpc, websocket };
 enum class Balance { least_requests, round_robin, consistent_hash };
 enum class ProxyProtocol { off, v1, v2 };
 enum class ForwardedMode { append, replace, off };
 enum class RequestId { pass, make };
-enum class CheckType { http, tcp };
+enum class CheckType { http, tcp, grpc };
+enum class BuiltinService { health, reflection, admin };
 enum class RetryOn { connect_error, reset, timeout, http_502, http_503, http_504 };
 
 // Where in the file a value stood; line and column count from 1, 0 = not from a file.
@@ -69,6 +70,22 @@ struct WebSocketPool {
     bool operator==(const WebSocketPool&) const = default;
 };
 
+// How the connections and calls of a grpc listener are treated. Times are milliseconds, 0 = off; sizes are bytes, 0 = no
+// limit.
+struct GrpcRules {
+    Millis keepalive_time = 30s;                                 // of silence, after which we ping
+    Millis keepalive_timeout = 5s;                               // from our ping until something comes
+    bool keepalive_permit_without_calls = true;                  // pings without a call: ours, and the client's
+    Millis min_client_ping_interval = 10s;                       // a client that pings more often has three strikes
+    std::uint64_t max_receive_message_length = 4 * 1024 * 1024;  // of a message from the client
+    std::uint64_t max_send_message_length = 4 * 1024 * 1024;     // of a message to it
+    Millis max_connection_idle = 300s;                           // without a call
+    Millis max_connection_age = 3600s;                           // with a spread of 10 %
+    Millis max_connection_age_grace = 30s;  // for calls, after max_connection_age; then they are cut, if
+    bool max_connection_age_force = false;
+    bool operator==(const GrpcRules&) const = default;
+};
+
 // The `pool:` of a listener. Times are milliseconds, 0 = off; sizes are bytes, 0 = no limit.
 struct PoolSettings {
     std::uint64_t max_connections = 10000;
@@ -92,6 +109,7 @@ struct PoolSettings {
     std::uint64_t max_session_memory = 10 * 1024 * 1024;
     std::uint64_t max_header_list_size = 32 * 1024;  // as RFC 9113, 6.5.2 counts: 32 more for each field
     Millis session_idle_timeout = 180s;
+    GrpcRules grpc;            // of grpc listeners only
     WebSocketRules websocket;  // of websocket listeners only, where max_connections is 1000 if not given
     bool operator==(const PoolSettings&) const = default;
 };
@@ -180,7 +198,14 @@ struct WebSocketAction {
     }
 };
 
-using RouteAction = std::variant<RespondAction, RedirectAction, EchoAction, ProxyAction, WebSocketAction>;
+// Services that the daemon answers itself. On grpc listeners only. A route of it takes calls of these services alone.
+struct BuiltinAction {
+    std::vector<BuiltinService> services = {BuiltinService::health, BuiltinService::reflection};
+    bool operator==(const BuiltinAction&) const = default;
+};
+
+using RouteAction =
+    std::variant<RespondAction, RedirectAction, EchoAction, ProxyAction, WebSocketAction, BuiltinAction>;
 
 struct RouteConfig {
     RouteMatch match;
@@ -277,6 +302,7 @@ struct HealthCheckConfig {
     Millis timeout = 2s;
     std::string path = "/";
     std::string host;                // "" = the upstream's name
+    std::string service;             // grpc: whose health is asked for; "" = the server's
     std::uint64_t status_min = 200;  // expected
     std::uint64_t status_max = 399;
     std::uint64_t rise = 2;  // successes until it is healthy again

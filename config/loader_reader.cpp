@@ -110,18 +110,26 @@ void Reader::read_list(const Spot& spot, const SectionInfo& info, Target parent)
 }
 
 void Reader::read_element(const Spot& spot, Section section, Target target) {
+    look_for_protocol(spot.node, section, target);
+    table_.set_own_defaults(section, protocol_, target);
     read_map(spot, section, target);
     note_place(target, spot);
-    if (auto** listener = std::get_if<ListenerConfig*>(&target)) take_own_defaults(**listener, spot.path);
 }
 
-// Only now, because the protocol may stand behind the pool.
-void Reader::take_own_defaults(ListenerConfig& listener, const std::string& path) {
-    for (const Setting* row : table_.rows_of(Section::pool)) {
-        if (!row->has_own_default(listener.protocol)) continue;
-        const bool written = positions_.has(join_path(join_path(path, "pool"), row->key));
-        if (!written) row->member.set(&listener.pool, row->initial(listener.protocol));
+// Before all else, because it has a say in the defaults, and may stand behind what they are of.
+void Reader::look_for_protocol(const Node& map, Section section, Target target) {
+    const Setting* row = table_.find(section, "protocol");
+    if (row == nullptr) return;
+    for (std::size_t i = 0; map.kind == Node::Kind::map && i < map.children.size(); i += 2) {
+        const Node& value = tree_.at(map.children[i + 1]);
+        if (tree_.at(map.children[i]).text != row->key || value.kind != Node::Kind::scalar) continue;
+        if (const auto protocol = parse_scalar(row->type, row->names, value.text)) row->member.set(target, *protocol);
     }
+    std::visit(
+        [&](const auto* element) {
+            if constexpr (requires { element->protocol; }) protocol_ = column_of(element->protocol);
+        },
+        target);
 }
 
 void Reader::note_place(Target target, const Spot& spot) {

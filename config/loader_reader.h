@@ -54,7 +54,7 @@ private:
     void check_alternatives(const Spot& map, Section section, const SeenKeys& seen);
     void unknown_key(const Spot& value, const std::string& key, Section section);
     void note_place(Target target, const Spot& spot);
-    void take_own_defaults(ListenerConfig& listener, const std::string& path);
+    void look_for_protocol(const Node& map, Section section, Target target);
 
     Spot child(const Spot& parent, std::size_t at, const std::string& path) const;
     Spot value_of(const Spot& map, std::size_t entry, const std::string& path) const;
@@ -65,6 +65,7 @@ private:
     std::string file_;
     Diagnostics problems_;
     Positions positions_;
+    Protocol protocol_ = Protocol::http;  // of the listener or upstream that is read just now
 };
 
 }  // namespace sluice::config

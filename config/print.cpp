@@ -195,17 +195,46 @@ UpstreamConfig example_secure_upstream(const SettingsTable& table) {
     return secure;
 }
 
-// The defaults, and what has none: a listener with a route of each kind, one that has all of TLS and HTTP/2, and one of
-// WebSockets; and upstreams that are the same.
+ProxyAction example_calls_proxy(const SettingsTable& table, const std::string& upstream) {
+    auto proxy = example<ProxyAction>(table, Section::proxy);
+    proxy.upstream = upstream;
+    table.set_own_defaults(Section::proxy, Protocol::grpc, &proxy);
+    return proxy;
+}
+
+ListenerConfig example_calls(const SettingsTable& table, const std::string& upstream) {
+    auto calls = example<ListenerConfig>(table, Section::listener);
+    calls.name = "calls";
+    calls.protocol = Protocol::grpc;
+    calls.bind.port = 50051;
+    table.set_own_defaults(Section::listener, calls.protocol, &calls);
+    calls.routes = {example_route("", BuiltinAction{}),
+                    example_route("/shop.Orders/", example_calls_proxy(table, upstream))};
+    return calls;
+}
+
+UpstreamConfig example_orders_upstream(const SettingsTable& table) {
+    auto orders = example<UpstreamConfig>(table, Section::upstream);
+    orders.name = "orders";
+    orders.protocol = UpstreamProtocol::grpc;
+    orders.health_check.emplace();
+    table.set_own_defaults(Section::health_check, Protocol::grpc, &*orders.health_check);
+    return orders;
+}
+
+// The defaults, and what has none: a listener with a route of each kind, one that has all of TLS and HTTP/2, and those of
+// WebSockets and of gRPC; and upstreams that are the same.
 Config example_config(const SettingsTable& table) {
     auto api = example<UpstreamConfig>(table, Section::upstream);
     api.health_check.emplace();
     UpstreamConfig secure_api = example_secure_upstream(table);
-    Config config;
     UpstreamConfig chat = example_chat_upstream(table);
-    config.listeners = {example_web(table), example_secure(table, secure_api.name), example_sockets(table)};
+    UpstreamConfig orders = example_orders_upstream(table);
+    Config config;
+    config.listeners = {example_web(table), example_secure(table, secure_api.name), example_sockets(table),
+                        example_calls(table, orders.name)};
     config.listeners[0].routes.push_back(example_relay(table, chat.name));
-    config.upstreams = {std::move(api), std::move(secure_api), std::move(chat)};
+    config.upstreams = {std::move(api), std::move(secure_api), std::move(chat), std::move(orders)};
     return config;
 }
 

@@ -113,7 +113,9 @@ std::string upstream_tls_summary(ConstTarget element) {
 
 std::string health_check_summary(ConstTarget element) {
     const HealthCheckConfig& check = *std::get<const HealthCheckConfig*>(element);
-    return present(check.type == CheckType::tcp ? "tcp" : "http " + check.path);
+    const std::string& what = check.type == CheckType::http ? check.path : check.service;
+    const bool told = check.type != CheckType::tcp && !what.empty();
+    return present(std::string(to_string(check.type)) + (told ? " " + what : ""));
 }
 
 constexpr SectionInfo kSections[] = {
@@ -127,9 +129,8 @@ constexpr SectionInfo kSections[] = {
      "The listeners: each has a name, an address, and limits of its own.", true, append<&Config::listeners, Config>,
      all<&Config::listeners, Config>, ReloadClass::rebind, listener_summary},
     {Section::tls, Section::listener, Form::optional, "tls",
-     "TLS on the listener's connections: https needs it, http2 and websocket may have it, http has none. A change is "
-     "for the "
-     "handshakes to come; connections that are open keep what they have.",
+     "TLS on the listener's connections: https needs it, http2, grpc and websocket may have it, http has none. A "
+     "change is for the handshakes to come; connections that are open keep what they have.",
      false, make<&ListenerConfig::tls, ListenerConfig>, if_made<&ListenerConfig::tls, ListenerConfig>,
      ReloadClass::new_connections, tls_summary},
     {Section::certificate, Section::tls, Form::list, "certificates",
@@ -142,7 +143,8 @@ constexpr SectionInfo kSections[] = {
      false, part<&ListenerConfig::pool, ListenerConfig>, the_part<&ListenerConfig::pool, ListenerConfig>},
     {Section::route, Section::listener, Form::list, "routes",
      "What answers which request. The most exact match wins: host, then exact path, then the longest path prefix. "
-     "A request that no route matches is answered 404.",
+     "A request that no route matches is answered 404, a call of gRPC UNIMPLEMENTED. The path of a call is "
+     "/package.Service/Method.",
      false, append<&ListenerConfig::routes, ListenerConfig>, all<&ListenerConfig::routes, ListenerConfig>,
      ReloadClass::live, route_summary},
     {Section::match, Section::route, Form::map, "match",
@@ -180,6 +182,10 @@ constexpr SectionInfo kSections[] = {
      "of 0 the limit.",
      false, make<&WebSocketAction::pool, WebSocketAction>, if_made<&WebSocketAction::pool, WebSocketAction>,
      ReloadClass::live, websocket_pool_summary},
+    {Section::builtin, Section::route, Form::alternative, "builtin",
+     "Services of gRPC that the daemon answers itself; only on grpc listeners. The route takes calls of these services "
+     "alone, so it needs no path.",
+     false, choose<BuiltinAction>, chosen<BuiltinAction>},
     {Section::upstream, Section::root, Form::list, "upstreams",
      "The services behind: each has a name, for the routes, and endpoints, to which connections are kept.", false,
      append<&Config::upstreams, Config>, all<&Config::upstreams, Config>, ReloadClass::live, upstream_summary,

@@ -37,6 +37,7 @@ enum class Section {
     relay,
     websocket_echo,
     websocket_pool,
+    builtin,
     upstream,
     upstream_tls,
     upstream_pool,
@@ -45,16 +46,16 @@ enum class Section {
 };
 
 // The struct that a section fills.
-using Target =
-    std::variant<Config*, ListenerConfig*, TlsConfig*, CertificateConfig*, PoolSettings*, RouteConfig*, RouteMatch*,
-                 RespondAction*, RedirectAction*, EchoAction*, ProxyAction*, RetryConfig*, WebSocketAction*,
-                 WebSocketPool*, UpstreamConfig*, UpstreamTls*, UpstreamPool*, HealthCheckConfig*, PassiveHealth*>;
+using Target = std::variant<Config*, ListenerConfig*, TlsConfig*, CertificateConfig*, PoolSettings*, RouteConfig*,
+                            RouteMatch*, RespondAction*, RedirectAction*, EchoAction*, ProxyAction*, RetryConfig*,
+                            WebSocketAction*, WebSocketPool*, BuiltinAction*, UpstreamConfig*, UpstreamTls*,
+                            UpstreamPool*, HealthCheckConfig*, PassiveHealth*>;
 using ConstTarget =
     std::variant<const Config*, const ListenerConfig*, const TlsConfig*, const CertificateConfig*, const PoolSettings*,
                  const RouteConfig*, const RouteMatch*, const RespondAction*, const RedirectAction*, const EchoAction*,
                  const ProxyAction*, const RetryConfig*, const WebSocketAction*, const WebSocketPool*,
-                 const UpstreamConfig*, const UpstreamTls*, const UpstreamPool*, const HealthCheckConfig*,
-                 const PassiveHealth*>;
+                 const BuiltinAction*, const UpstreamConfig*, const UpstreamTls*, const UpstreamPool*,
+                 const HealthCheckConfig*, const PassiveHealth*>;
 
 enum class Form {
     map,

@@ -96,8 +96,8 @@ constexpr Setting kListenerRows[] = {
      .type = Type::choice,
      .member = member<&ListenerConfig::protocol>(),
      .help = "What is spoken on the listener's connections. http: HTTP/1.1. https: the same over TLS. http2: HTTP/2, "
-             "over TLS or without; see tls and allow_http1. websocket: WebSockets alone, over TLS (wss) or without; "
-             "the other protocols have them on websocket routes.",
+             "over TLS or without; see tls and allow_http1. grpc: gRPC calls alone, over TLS or without. websocket: "
+             "WebSockets alone, over TLS (wss) or without; http, https and http2 have them on websocket routes.",
      .classes = kRestart,
      .names = names_of(Protocol{})},
     {.section = Section::listener,
@@ -116,7 +116,8 @@ constexpr Setting kListenerRows[] = {
      .member = member<&ListenerConfig::allow_http1>(),
      .help = "With tls: clients that do not speak HTTP/2 are served HTTP/1.1. Without, the listener speaks nothing but "
              "HTTP/2.",
-     .classes = kHttp2NewConnections},
+     .classes = kHttp2NewConnections,
+     .own_default = {Protocol::grpc, [] { return to_value(false); }}},
     {.section = Section::listener,
      .key = "on_pool_change",
      .type = Type::choice,
@@ -287,8 +288,17 @@ const Setting* SettingsTable::find(std::string_view id) const {
 
 PoolSettings SettingsTable::default_pool(Protocol protocol) const {
     PoolSettings pool;
-    for (const Setting* row : rows_of(Section::pool)) row->member.set(&pool, row->initial(protocol));
+    set_own_defaults(Section::pool, protocol, &pool);
     return pool;
+}
+
+void SettingsTable::set_own_defaults(Section section, Protocol protocol, Target target) const {
+    for (const Setting* row : rows_of(section)) {
+        if (row->has_own_default(protocol)) row->member.set(target, row->initial(protocol));
+    }
+    for (const SectionInfo* info : children_of(section)) {
+        if (info->form == Form::map) set_own_defaults(info->id, protocol, info->enter(target));
+    }
 }
 
 SettingsTable SettingsTable::with_class(std::string_view id, Protocol protocol, ReloadClass reload_class) const {
@@ -305,7 +315,7 @@ const SettingsTable& builtin_settings() {
         std::vector<Setting> rows;
         using Rows = std::span<const Setting>;
         std::vector<Rows> groups{kGlobalRows, kListenerRows, tls_rows(), pool_rows(), kRouteRows, proxy_rows()};
-        for (const Rows group : websocket_rows()) groups.push_back(group);
+        for (const auto& more : {grpc_rows(), websocket_rows()}) groups.insert(groups.end(), more.begin(), more.end());
         for (const Rows group : upstream_rows()) groups.push_back(group);
         for (const Rows group : groups) rows.insert(rows.end(), group.begin(), group.end());
         return SettingsTable(std::move(rows));

@@ -27,7 +27,7 @@ using ReloadClasses = std::array<std::optional<ReloadClass>, kProtocols>;
 // An upstream has the classes of listeners of the same protocol.
 constexpr Protocol column_of(Protocol protocol) { return protocol; }
 constexpr Protocol column_of(UpstreamProtocol protocol) {
-    constexpr Protocol kColumns[] = {Protocol::http, Protocol::http2, Protocol::websocket};
+    constexpr Protocol kColumns[] = {Protocol::http, Protocol::http2, Protocol::grpc, Protocol::websocket};
     return kColumns[static_cast<std::size_t>(protocol)];
 }
 
@@ -111,6 +111,8 @@ public:
     const Setting* find(std::string_view id) const;
 
     PoolSettings default_pool(Protocol protocol) const;
+    // In this section and the maps below it, not in what can come and go.
+    void set_own_defaults(Section section, Protocol protocol, Target target) const;
 
     // A copy in which the key has another class. The id must be one of the table.
     SettingsTable with_class(std::string_view id, Protocol protocol, ReloadClass reload_class) const;

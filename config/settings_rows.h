@@ -15,6 +15,7 @@ namespace sluice::config {
 std::span<const Setting> tls_rows();
 std::span<const Setting> pool_rows();
 std::span<const Setting> proxy_rows();
+std::vector<std::span<const Setting>> grpc_rows();
 std::vector<std::span<const Setting>> websocket_rows();
 std::vector<std::span<const Setting>> upstream_rows();
 
@@ -63,15 +64,28 @@ inline constexpr std::uint64_t kMaxUpstreamConnections = 100'000;  // of each en
 inline constexpr ReloadClasses kRebind = everywhere(ReloadClass::rebind);
 inline constexpr ReloadClasses kRestart = everywhere(ReloadClass::restart);
 inline constexpr ReloadClasses kNewConnections = everywhere(ReloadClass::new_connections);
-// In the order of Protocol: http, https, http2, websocket.
-inline constexpr ReloadClasses kPool{ReloadClass::live, ReloadClass::live, ReloadClass::restart, ReloadClass::live};
-inline constexpr ReloadClasses kHttpPool{ReloadClass::live, ReloadClass::live, ReloadClass::restart, std::nullopt};
-inline constexpr ReloadClasses kHttp2Pool{std::nullopt, std::nullopt, ReloadClass::restart, std::nullopt};
-inline constexpr ReloadClasses kHttp2Live{std::nullopt, std::nullopt, ReloadClass::live, std::nullopt};
-inline constexpr ReloadClasses kHttp2NewConnections{std::nullopt, std::nullopt, ReloadClass::new_connections,
-                                                    std::nullopt};
-inline constexpr ReloadClasses kWebSocketPool{std::nullopt, std::nullopt, std::nullopt, ReloadClass::live};
+inline constexpr std::nullopt_t kNone = std::nullopt;
+// In the order of Protocol: http, https, http2, grpc, websocket.
+inline constexpr ReloadClasses kPool{ReloadClass::live, ReloadClass::live, ReloadClass::restart, ReloadClass::live,
+                                     ReloadClass::live};
+// Of requests, which WebSockets are not,
+inline constexpr ReloadClasses kRequestPool{ReloadClass::live, ReloadClass::live, ReloadClass::restart,
+                                            ReloadClass::live, kNone};
+// or of those that are no calls
+inline constexpr ReloadClasses kHttpPool{ReloadClass::live, ReloadClass::live, ReloadClass::restart, kNone, kNone};
+inline constexpr ReloadClasses kMessagePool{ReloadClass::live, ReloadClass::live, ReloadClass::restart, kNone,
+                                            ReloadClass::live};
+// Of all that have no calls.
+inline constexpr ReloadClasses kNotGrpc{ReloadClass::live, ReloadClass::live, ReloadClass::live, kNone,
+                                        ReloadClass::live};
+inline constexpr ReloadClasses kHttp2Pool{kNone, kNone, ReloadClass::restart, kNone, kNone};
+inline constexpr ReloadClasses kStreamPool{kNone, kNone, ReloadClass::restart, ReloadClass::new_connections, kNone};
+inline constexpr ReloadClasses kStreamLive{kNone, kNone, ReloadClass::live, ReloadClass::live, kNone};
+inline constexpr ReloadClasses kHttp2Live{kNone, kNone, ReloadClass::live, kNone, kNone};
+inline constexpr ReloadClasses kHttp2NewConnections{kNone, kNone, ReloadClass::new_connections, kNone, kNone};
+inline constexpr ReloadClasses kGrpc{kNone, kNone, kNone, ReloadClass::live, kNone};
+inline constexpr ReloadClasses kWebSocketPool{kNone, kNone, kNone, kNone, ReloadClass::live};
 // Of a route, where the listener's own pool does not hold.
-inline constexpr ReloadClasses kRoutePool{ReloadClass::live, ReloadClass::live, ReloadClass::live, std::nullopt};
+inline constexpr ReloadClasses kRoutePool{ReloadClass::live, ReloadClass::live, ReloadClass::live, kNone, kNone};
 
 }  // namespace sluice::config

@@ -22,7 +22,8 @@ constexpr Setting kUpstreamRows[] = {
      .member = member<&UpstreamConfig::protocol>(),
      .help =
          "What is spoken with the endpoints, whatever the clients speak. http: HTTP/1.1. http2: HTTP/2, over TLS or "
-         "with prior knowledge. websocket: WebSocket over HTTP/1.1, for the relays of websocket routes.",
+         "with prior knowledge. grpc: gRPC over the same, for the routes of grpc listeners. websocket: WebSocket over "
+         "HTTP/1.1, for the relays of websocket routes.",
      .classes = kNewConnections,
      .names = names_of(UpstreamProtocol{})},
     {.section = Section::upstream,
@@ -196,7 +197,7 @@ constexpr Setting kUpstreamPoolRows[] = {
      .type = Type::integer,
      .member = member<&UpstreamPool::max_concurrent_streams>(),
      .help = "Requests that are open on a connection at the same time; the endpoint may allow fewer.",
-     .classes = kHttp2Live,
+     .classes = kStreamLive,
      .range = {1, 100'000}},
 };
 
@@ -224,8 +225,9 @@ constexpr Setting kHealthRows[] = {
      .type = Type::choice,
      .member = member<&HealthCheckConfig::type>(),
      .help = "http: a GET must be answered with an expected status. tcp: a connection must open, with TLS where there "
-             "is tls.",
-     .names = names_of(CheckType{})},
+             "is tls. grpc: grpc.health.v1.Health must say SERVING; only with protocol grpc.",
+     .names = names_of(CheckType{}),
+     .own_default = {Protocol::grpc, [] { return to_value(CheckType::grpc); }}},
     {.section = Section::health_check,
      .key = "interval",
      .type = Type::duration,
@@ -251,6 +253,12 @@ constexpr Setting kHealthRows[] = {
      .member = member<&HealthCheckConfig::host>(),
      .help = "The host that is asked for, with a port or not. Empty: the upstream's name.",
      .check = check_authority},
+    {.section = Section::health_check,
+     .key = "service",
+     .type = Type::text,
+     .member = member<&HealthCheckConfig::service>(),
+     .help = "With type grpc, the name of the service whose health is asked for. Empty: that of the whole server.",
+     .classes = kGrpc},
     {.section = Section::health_check,
      .key = "status",
      .type = Type::status_range,

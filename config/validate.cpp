@@ -10,6 +10,24 @@
 namespace sluice::config {
 namespace {
 
+constexpr Section kHttpKinds[] = {Section::respond, Section::redirect, Section::echo, Section::proxy,
+                                  Section::websocket};
+constexpr Section kGrpcKinds[] = {Section::proxy, Section::builtin};
+constexpr Section kWebSocketKinds[] = {Section::websocket, Section::respond, Section::redirect};
+// Of routes, by Protocol.
+constexpr std::span<const Section> kKinds[kProtocols] = {kHttpKinds, kHttpKinds, kHttpKinds, kGrpcKinds,
+                                                         kWebSocketKinds};
+
+// "websocket, respond or redirect"
+std::string names_of_kinds(std::span<const Section> kinds) {
+    std::string out;
+    for (const Section& kind : kinds) {
+        const bool last = &kind == &kinds.back();
+        out += (out.empty() ? "" : last ? " or " : ", ") + std::string(section_info(kind).key);
+    }
+    return out;
+}
+
 class ListenerRules : Rules {
 public:
     using Rules::Rules;
@@ -36,9 +54,21 @@ private:
         check_proxy_protocol(listener, path);
         if (listener.tls) check_tls(*listener.tls, path + ".tls");
         check_pool(listener.pool, path + ".pool");
-        if (listener.routes.empty() && listener.protocol != Protocol::websocket)
-            warn(path, "no routes: every request is answered 404");
+        const bool may_be_empty = listener.protocol != Protocol::websocket && listener.protocol != Protocol::grpc;
+        if (listener.routes.empty() && may_be_empty) warn(path, "no routes: every request is answered 404");
         check_routes(listener.routes, path + ".routes");
+    }
+
+    void check_kinds(const ListenerConfig& listener, const std::string& routes) {
+        const std::string protocol(to_string(listener.protocol));
+        const auto kinds = kKinds[static_cast<std::size_t>(listener.protocol)];
+        for (std::size_t i = 0; i < listener.routes.size(); ++i) {
+            const SectionInfo& kind = *chosen_alternative(Section::route, &listener.routes[i]);
+            const std::string path = join_path(routes + "[" + std::to_string(i) + "]", kind.key);
+            if (!positions_.has(path) || std::ranges::find(kinds, kind.id) != kinds.end()) continue;
+            error(path, (protocol.starts_with('h') ? "an " : "a ") + protocol + " listener has no " +
+                            std::string(kind.key) + " routes, expected " + names_of_kinds(kinds));
+        }
     }
 
     void take_address(const BindAddress& address, const std::string& path) {
@@ -74,6 +104,7 @@ private:
         if (listener.protocol == Protocol::https && !has_tls) error(path + ".protocol", "protocol https needs tls");
         if (listener.protocol == Protocol::http && has_tls)
             error(path + ".tls", "protocol http has no tls: use protocol https");
+        check_kinds(listener, path + ".routes");
         const std::string fallback = path + ".allow_http1";
         if (listener.protocol == Protocol::http2 && !has_tls && positions_.has(fallback))
             warn(fallback, "has no effect: without tls there is only HTTP/2 with prior knowledge");
@@ -123,9 +154,16 @@ private:
             const std::string route = path + "[" + std::to_string(i) + "]";
             check_paths(route + ".match");
             check_body(routes[i].action, route + ".respond");
-            const auto [first, is_new] = matches.emplace(match_key(routes[i].match), route);
-            if (!is_new) warn(route, "is never reached: " + place(first->second) + ", has the same match");
+            check_reached(routes[i], route, matches);
         }
+    }
+
+    // A builtin route leaves the requests that are not for its services to others.
+    void check_reached(const RouteConfig& route, const std::string& path, Places& matches) {
+        const std::string key = match_key(route.match);
+        const auto first = matches.find(key);
+        if (first != matches.end()) warn(path, "is never reached: " + place(first->second) + ", has the same match");
+        else if (!std::holds_alternative<BuiltinAction>(route.action)) matches.emplace(key, path);
     }
 
     void check_paths(const std::string& match) {
@@ -163,7 +201,7 @@ private:
 Findings validate(const Config& config, const Positions& positions, const std::string& file,
                   const SettingsTable& table) {
     Findings findings = ListenerRules(config, positions, file, table).run();
-    for (const auto& group : {validate_upstreams, validate_websockets}) {
+    for (const auto& group : {validate_upstreams, validate_grpc, validate_websockets}) {
         Findings more = group(config, positions, file, table);
         std::ranges::move(more.errors, std::back_inserter(findings.errors));
         std::ranges::move(more.warnings, std::back_inserter(findings.warnings));

@@ -33,6 +33,9 @@ protected:
     void check_unique(const std::string& name, const std::string& path);
     // That each key written here has a meaning for the protocol.
     void check_meaning(Section section, Protocol protocol, const std::string& path);
+    // That it has no effect, where it was written and is not as it would be anyway.
+    void warn_useless(Section section, std::string_view key, ConstTarget element, const std::string& path,
+                      const std::string& why);
     void check_versions(TlsVersion min, TlsVersion max, const std::string& path);
 
     const Config& config_;
@@ -48,6 +51,10 @@ private:
     const std::string& file_;
     const SettingsTable& table_;
 };
+
+// Of grpc listeners.
+Findings validate_grpc(const Config& config, const Positions& positions, const std::string& file,
+                       const SettingsTable& table);
 
 // Of websocket listeners, and of websocket routes wherever they are.
 Findings validate_websockets(const Config& config, const Positions& positions, const std::string& file,

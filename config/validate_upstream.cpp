@@ -25,6 +25,10 @@ bool begins_with(std::string_view path, std::string_view prefix) {
     return path.starts_with(prefix) && (path.size() == prefix.size() || path[prefix.size()] == '/');
 }
 
+// Keys of a health check that one type of it has.
+constexpr std::pair<std::string_view, CheckType> kTypesOfKeys[] = {
+    {"path", CheckType::http}, {"host", CheckType::http}, {"status", CheckType::http}, {"service", CheckType::grpc}};
+
 class UpstreamRules : Rules {
 public:
     using Rules::Rules;
@@ -32,7 +36,7 @@ public:
     Findings run() {
         for (std::size_t i = 0; i < config_.upstreams.size(); ++i) take_name(config_.upstreams[i], i);
         for (std::size_t i = 0; i < config_.listeners.size(); ++i) {
-            check_routes(config_.listeners[i].routes, element("listeners", i) + ".routes");
+            check_routes(config_.listeners[i], element("listeners", i));
         }
         for (std::size_t i = 0; i < config_.upstreams.size(); ++i) {
             check_upstream(config_.upstreams[i], element("upstreams", i));
@@ -52,24 +56,32 @@ private:
         if (!positions_.wrong(path + ".protocol")) protocols_.emplace(upstream.name, upstream.protocol);
     }
 
-    void check_routes(const std::vector<RouteConfig>& routes, const std::string& path) {
+    void check_routes(const ListenerConfig& listener, const std::string& path) {
+        const auto& routes = listener.routes;
+        const bool known = !positions_.wrong(path + ".protocol");
         for (std::size_t i = 0; i < routes.size(); ++i) {
-            const std::string route = element(path, i);
+            const std::string route = element(path + ".routes", i);
             const auto* proxy = std::get_if<ProxyAction>(&routes[i].action);
-            if (proxy != nullptr) check_proxy(*proxy, routes[i].match, route + ".proxy");
+            if (proxy != nullptr) check_way(*proxy, routes[i].match, route + ".proxy");
+            if (proxy != nullptr && known) check_proxy(*proxy, listener.protocol, route + ".proxy.upstream");
             const auto* websocket = std::get_if<WebSocketAction>(&routes[i].action);
             if (websocket != nullptr && websocket->relay)
                 check_relay(*websocket->relay, routes[i].match, route + ".websocket.relay");
         }
     }
 
-    void check_proxy(const ProxyAction& proxy, const RouteMatch& match, const std::string& path) {
-        check_way(proxy, match, path);
-        if (protocol_of(proxy.upstream) != UpstreamProtocol::websocket) return;
-        error(path + ".upstream",
-              "upstream '" + proxy.upstream +
-                  "' is of protocol websocket, expected one of protocol http or http2: only the relay of a "
-                  "websocket route leads to it");
+    void check_proxy(const ProxyAction& proxy, Protocol listener, const std::string& path) {
+        const bool of_calls = listener == Protocol::grpc;
+        const auto protocol = protocol_of(proxy.upstream);
+        const bool to_calls = protocol == UpstreamProtocol::grpc;
+        const bool to_websockets = protocol == UpstreamProtocol::websocket;
+        if (!protocol || (of_calls ? to_calls : !to_calls && !to_websockets)) return;
+        const char* const expected = of_calls        ? "grpc"
+                                     : to_websockets ? "http or http2: only the relay of a websocket route leads to it"
+                                                     : "http or http2: grpc is for the routes of grpc listeners alone, "
+                                                       "use protocol http2 for the upstream";
+        error(path, "upstream '" + proxy.upstream + "' is of protocol " + std::string(to_string(*protocol)) +
+                        ", expected one of protocol " + expected);
     }
 
     void check_relay(const ProxyAction& relay, const RouteMatch& match, const std::string& path) {
@@ -118,7 +130,7 @@ private:
 
     void check_upstream(const UpstreamConfig& upstream, const std::string& path) {
         const std::string protocol = path + ".protocol";
-        if (!positions_.wrong(protocol)) check_meaning(Section::upstream, column_of(upstream.protocol), path);
+        if (!positions_.wrong(protocol)) check_protocol(upstream, path);
         check_endpoints(upstream.endpoints, path + ".endpoints");
         check_hash(upstream, path);
         if (upstream.tls) check_tls(upstream, path + ".tls");
@@ -126,6 +138,15 @@ private:
         if (upstream.health_check) check_health(*upstream.health_check, path + ".health_check");
         if (positions_.has(path + ".name") && !used_.contains(upstream.name))
             warn(path, "nothing uses it: no route is a " + std::string(way_to(upstream.protocol)) + " to it");
+    }
+
+    void check_protocol(const UpstreamConfig& upstream, const std::string& path) {
+        const Protocol column = column_of(upstream.protocol);
+        check_meaning(Section::upstream, column, path);
+        if (!upstream.health_check) return;
+        check_meaning(Section::health_check, column, path + ".health_check");
+        if (upstream.health_check->type == CheckType::grpc && upstream.protocol != UpstreamProtocol::grpc)
+            error(path + ".health_check.type", "type grpc is only for protocol grpc");
     }
 
     static std::string_view way_to(UpstreamProtocol protocol) {
@@ -184,9 +205,9 @@ private:
     }
 
     void check_health(const HealthCheckConfig& check, const std::string& path) {
-        if (check.type == CheckType::http) return;
-        for (const char* key : {".path", ".host", ".status"}) {
-            if (positions_.has(path + key)) warn(path + key, "has no effect: type is tcp");
+        const std::string why = "type is " + std::string(to_string(check.type));
+        for (const auto& [key, type] : kTypesOfKeys) {
+            if (check.type != type) warn_useless(Section::health_check, key, &check, path, why);
         }
     }
 

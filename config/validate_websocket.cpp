@@ -28,7 +28,6 @@ private:
         }
         for (std::size_t i = 0; i < listener.routes.size(); ++i) {
             const std::string route = route_path(path, i);
-            if (alone) check_kind(listener.routes[i], route);
             const auto* action = std::get_if<WebSocketAction>(&listener.routes[i].action);
             if (action != nullptr && action->pool) check_pool(*action->pool, listener, route + ".websocket.pool");
         }
@@ -36,14 +35,6 @@ private:
 
     static std::string route_path(const std::string& listener, std::size_t index) {
         return listener + ".routes[" + std::to_string(index) + "]";
-    }
-
-    void check_kind(const RouteConfig& route, const std::string& path) {
-        const SectionInfo& kind = *chosen_alternative(Section::route, &route);
-        constexpr Section kKinds[] = {Section::websocket, Section::respond, Section::redirect};
-        if (std::ranges::find(kKinds, kind.id) != std::end(kKinds)) return;
-        error(join_path(path, kind.key), "a websocket listener has no " + std::string(kind.key) +
-                                             " routes, expected websocket, respond or redirect");
     }
 
     // While a route could not be read, it is not known whether it was meant to be one.

@@ -50,19 +50,20 @@ using Value = std::variant<std::uint64_t, Millis, Choice, std::string, std::opti
                            HeaderList, bool, double>;
 
 // The names of an enum as they stand in the file, in the order of the enum.
-inline constexpr std::string_view kProtocolNames[] = {"http", "https", "http2", "websocket"};
+inline constexpr std::string_view kProtocolNames[] = {"http", "https", "http2", "grpc", "websocket"};
 inline constexpr std::string_view kAtLimitNames[] = {"shed_idle", "refuse"};
 inline constexpr std::string_view kOnPoolChangeNames[] = {"store", "restart"};
 inline constexpr std::string_view kTlsVersionNames[] = {"1.2", "1.3"};
 inline constexpr std::string_view kClientAuthNames[] = {"none", "optional", "require"};
 inline constexpr std::string_view kLogLevelNames[] = {"debug", "info", "warning", "error"};
 inline constexpr std::string_view kAccessFormatNames[] = {"off", "json", "combined"};
-inline constexpr std::string_view kUpstreamProtocolNames[] = {"http", "http2", "websocket"};
+inline constexpr std::string_view kUpstreamProtocolNames[] = {"http", "http2", "grpc", "websocket"};
 inline constexpr std::string_view kBalanceNames[] = {"least_requests", "round_robin", "consistent_hash"};
 inline constexpr std::string_view kProxyProtocolNames[] = {"off", "v1", "v2"};
 inline constexpr std::string_view kForwardedModeNames[] = {"append", "replace", "off"};
 inline constexpr std::string_view kRequestIdNames[] = {"pass", "make"};
-inline constexpr std::string_view kCheckTypeNames[] = {"http", "tcp"};
+inline constexpr std::string_view kCheckTypeNames[] = {"http", "tcp", "grpc"};
+inline constexpr std::string_view kBuiltinServiceNames[] = {"health", "reflection", "admin"};
 inline constexpr std::string_view kRetryOnNames[] = {"connect_error", "reset",    "timeout",
                                                      "http_502",      "http_503", "http_504"};
 inline constexpr std::string_view kReloadClassNames[] = {"live", "new_connections", "rebind", "restart"};
@@ -81,6 +82,7 @@ constexpr Names names_of(ProxyProtocol) { return kProxyProtocolNames; }
 constexpr Names names_of(ForwardedMode) { return kForwardedModeNames; }
 constexpr Names names_of(RequestId) { return kRequestIdNames; }
 constexpr Names names_of(CheckType) { return kCheckTypeNames; }
+constexpr Names names_of(BuiltinService) { return kBuiltinServiceNames; }
 constexpr Names names_of(RetryOn) { return kRetryOnNames; }
 constexpr Names names_of(ReloadClass) { return kReloadClassNames; }
 

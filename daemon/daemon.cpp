@@ -14,9 +14,10 @@ namespace sluice {
 
 namespace {
 
-constexpr std::int64_t kWriteWait = 5000;  // ms that a reload waits for the writer of the file
-constexpr std::int64_t kAdminGrace = 500;  // ms for answers on the admin socket when all else has ended
-constexpr std::int64_t kDay = 86'400'000;  // ms
+constexpr std::int64_t kWriteWait = 5000;     // ms that a reload waits for the writer of the file
+constexpr std::int64_t kAdminGrace = 500;     // ms for answers on the admin socket when all else has ended
+constexpr std::int64_t kServicesWait = 1000;  // ms for the end of the builtin services
+constexpr std::int64_t kDay = 86'400'000;     // ms
 
 log::Level log_level(config::LogLevel level) {
     static constexpr log::Level kLevels[] = {log::Level::debug, log::Level::info, log::Level::warning,
@@ -32,6 +33,25 @@ config::PoolSettings admin_pool() {
     pool.max_body_size = 4 * 1024 * 1024 + 1;  // a configuration
     pool.at_limit = config::AtLimit::refuse;
     return pool;
+}
+
+// The server inside the process, as an upstream: a few connections, each for many calls, most of which may be streams
+// that last.
+ClusterSettings builtin_cluster(const Modules& modules, Dialer& dialer) {
+    config::UpstreamConfig config;
+    config.name = "builtin";
+    config.protocol = config::UpstreamProtocol::grpc;
+    config.endpoints = {{.kind = config::EndpointConfig::Kind::unix_socket, .path = "in-process"}};
+    config.pool.max_connections = 4;
+    config.pool.max_pending = config.pool.max_concurrent_streams = 10'000;
+    config.pool.max_requests_per_connection = 0;
+    config.pool.max_lifetime = config::Millis(0);
+    config.passive_health.consecutive_errors = 0;
+    return {.config = std::move(config), .module = &modules.client(config::UpstreamProtocol::grpc), .dialer = &dialer};
+}
+
+bool has_stopped(const std::unique_ptr<Listener>& listener) {
+    return !listener || listener->state() == ListenerState::stopped;
 }
 
 }  // namespace
@@ -53,9 +73,17 @@ std::vector<std::string> process_warnings(const config::Config& config) {
 Daemon::Daemon(Options options)
     : options_(std::move(options)),
       worker_(default_memory_limit()),
+      builtin_services_(*this),
+      services_(worker_.loop, builtin_services_),
+      builtin_(std::make_shared<Cluster>(worker_, "builtin")),
       reloader_(worker_, clusters_, modules_, options_.config, options_.admin_socket, *this),
       write_wait_(worker_.loop, [this] { reload_waiting(); }),
       drain_delay_(worker_.loop, [this] { stop_listeners(false); }),
+      services_wait_(worker_.loop,
+                     [this] {
+                         services_hang_ = true;
+                         leave();
+                     }),
       watchdog_(worker_.loop,
                 [this] {
                     service_.watchdog();
@@ -66,7 +94,9 @@ Daemon::Daemon(Options options)
                  report_expiring();
                  daily_.start(kDay);
              }),
-      started_ms_(worker_.loop.now_ms()) {}
+      started_ms_(worker_.loop.now_ms()) {
+    reloader_.set_builtin(builtin_);
+}
 
 Daemon::~Daemon() { take_down(); }
 
@@ -76,6 +106,8 @@ void Daemon::take_down() {
     worker_.listeners.clear();
     worker_.retiring.clear();
     clusters_.replace({});
+    reloader_.set_builtin(nullptr);
+    builtin_.reset();
     worker_.loop.bury();  // connections to upstreams use more of the worker than its loop
 }
 
@@ -123,6 +155,7 @@ void Daemon::on_reload_begins() {
 }
 
 void Daemon::apply(const config::Config& config, AdminSockets sockets) {
+    offer_builtin(config);
     log::set_level(log_level(config.log.level));
     log::set_access_file(config.log.access.path);
     modules_.http().access.set_format(config.log.access.format);
@@ -131,6 +164,17 @@ void Daemon::apply(const config::Config& config, AdminSockets sockets) {
     apply_admin(admin_local_, admin::Access::full, std::move(sockets.local));
     if (!config.admin.bind && admin_tcp_) worker_.loop.defer_delete(std::move(admin_tcp_));
     if (config.admin.bind) apply_admin(admin_tcp_, admin::Access::read_only, std::move(sockets.tcp));
+}
+
+// The server behind it starts with the first call.
+void Daemon::offer_builtin(const config::Config& config) {
+    const auto leads_there = [](const config::RouteConfig& route) {
+        return std::holds_alternative<config::BuiltinAction>(route.action);
+    };
+    const auto wants = [&](const auto& listener) { return std::ranges::any_of(listener.routes, leads_there); };
+    if (builtin_offered_ || std::ranges::none_of(config.listeners, wants)) return;
+    builtin_offered_ = true;
+    builtin_->apply(builtin_cluster(modules_, services_));
 }
 
 // The admin API is a listener whose configuration is ours.
@@ -154,6 +198,7 @@ void Daemon::apply_admin(std::unique_ptr<Listener>& listener, admin::Access acce
 }
 
 void Daemon::on_reload_ended(const admin::ReloadOutcome& outcome) {
+    builtin_services_.look();
     if (outcome.ok) report_changes(outcome);
     for (const std::string& warning : outcome.warnings) log::write(log::Level::warning, warning);
     for (const std::string& error : outcome.errors) log::write(log::Level::error, error);
@@ -260,9 +305,10 @@ Status Daemon::restart(const std::string& name) {
         if (!taken) return tl::unexpected(taken.error());
         socket = std::move(*taken);
     }
-    listener->restart(make_context(wanted, wanted.pool, modules_, {clusters_.all(), reloader_.websockets()},
+    listener->restart(make_context(wanted, wanted.pool, modules_, {clusters_.all(), reloader_.websockets(), builtin_},
                                    listener->pool().context()->tls));
     if (socket) listener->rebind(std::move(socket));
+    builtin_services_.look();
     report_restart(*listener);
     return {};
 }
@@ -272,6 +318,7 @@ Status Daemon::drain(const std::string& name) {
     if (!listener) return fail(Errc::closed);
     log::write(log::Level::notice, "draining", {{"LISTENER", name}});
     listener->stop(listener->pool().context()->pool.drain_timeout.count());
+    builtin_services_.look();
     return {};
 }
 
@@ -299,6 +346,7 @@ void Daemon::drain_all() {
     longest += drain + config::Millis(5000);
     log::write(log::Level::notice, "stopping: draining");
     service_.stopping("draining", longest);
+    builtin_services_.look();
     drain_delay_.start(reloader_.config()->drain_delay.count());
 }
 
@@ -307,6 +355,7 @@ void Daemon::stop_listeners(bool at_once) {
     std::vector<Listener*> all;  // they may retire while they stop
     worker_.for_each_listener([&all](Listener& listener) { all.push_back(&listener); });
     for (Listener* listener : all) listener->stop(at_once ? 0 : listener->pool().context()->pool.drain_timeout.count());
+    builtin_services_.look();
     leave_if_empty();
 }
 
@@ -323,19 +372,34 @@ void Daemon::on_listener_drained(Listener& listener) {
 }
 
 void Daemon::leave_if_empty() {
-    const auto stopped = [](const std::unique_ptr<Listener>& listener) {
-        return !listener || listener->state() == ListenerState::stopped;
-    };
-    const auto& services = worker_.listeners;
-    if (state_ == State::draining && std::all_of(services.begin(), services.end(), stopped) &&
-        worker_.retiring.empty()) {
-        state_ = State::leaving;
-        clusters_.replace({});  // their idle connections end in order
-        for (Listener* listener : {admin_local_.get(), admin_tcp_.get()})
-            if (listener) listener->stop(kAdminGrace);
-    }
-    if (state_ == State::leaving && !reloader_.busy() && stopped(admin_local_) && stopped(admin_tcp_))
+    if (state_ == State::draining && listeners_empty()) close_services();
+    if (state_ == State::leaving && !reloader_.busy() && has_stopped(admin_local_) && has_stopped(admin_tcp_))
         worker_.loop.stop();
+}
+
+bool Daemon::listeners_empty() const {
+    return std::ranges::all_of(worker_.listeners, has_stopped) && worker_.retiring.empty();
+}
+
+// Those that never ran have stopped at once.
+void Daemon::close_services() {
+    state_ = State::closing;
+    builtin_->retire();
+    services_wait_.start(kServicesWait);
+    services_.stop([this] {
+        services_hang_ = false;
+        builtin_services_.clear();
+        leave();
+    });
+}
+
+void Daemon::leave() {
+    if (state_ != State::closing) return;
+    state_ = State::leaving;
+    clusters_.replace({});  // their idle connections end in order
+    for (Listener* listener : {admin_local_.get(), admin_tcp_.get()})
+        if (listener) listener->stop(kAdminGrace);
+    leave_if_empty();
 }
 
 // --- what it shows ---

@@ -1,13 +1,15 @@
 #pragma once
 // The running daemon: puts the parts together, and decides about start, reload and stop. One per process, made by main.
 //
-//   running --SIGTERM, drain--> announced --drain_delay--> draining --listeners empty--> leaving --admin empty--> end
+//   running --SIGTERM, drain--> announced --drain_delay--> draining --listeners empty--> closing
+//   closing --builtin services stopped, or too slow--> leaving --admin empty--> end
 
 #include <memory>
 #include <string>
 
 #include "daemon/admin/control.h"
 #include "daemon/admin/target.h"
+#include "daemon/builtin_services.h"
 #include "daemon/loop_timer.h"
 #include "daemon/modules.h"
 #include "daemon/options.h"
@@ -25,12 +27,13 @@ public:
 
     // Until it has ended; the exit code.
     int run();
-    // Afterwards nothing is left but what the destructor waits for, if it does: names that are looked up.
+    // Afterwards nothing is left but what the destructor waits for, if it does: names that are looked up, and threads of
+    // gRPC that did not end in time.
     void take_down();
-    bool waits_for_names() const { return worker_.loop.has_calls(); }
+    bool waits_for_others() const { return worker_.loop.has_calls() || services_hang_; }
 
 private:
-    enum class State { running, announced, draining, leaving };
+    enum class State { running, announced, draining, closing, leaving };
 
     bool start();
     void apply_admin(std::unique_ptr<Listener>& listener, admin::Access access, Fd socket);
@@ -45,6 +48,10 @@ private:
     void reload_waiting();
     void stop_listeners(bool at_once);
     void leave_if_empty();
+    bool listeners_empty() const;
+    void close_services();
+    void leave();
+    void offer_builtin(const config::Config& config);
     std::string serving_text() const;
 
     // Reloader::Target
@@ -70,14 +77,19 @@ private:
     ServiceManager service_;
     Modules modules_;
     Worker worker_;
+    BuiltinServices builtin_services_;
+    grpc::Services services_;
+    std::shared_ptr<Cluster> builtin_;  // leads to the services; has no settings until a route leads there
     Clusters clusters_;
     Reloader reloader_;
     std::unique_ptr<Listener> admin_local_, admin_tcp_;
     std::unique_ptr<Watcher> watcher_;
     std::unique_ptr<Signals> signals_;
-    LoopTimer write_wait_, drain_delay_, watchdog_, daily_;
+    LoopTimer write_wait_, drain_delay_, services_wait_, watchdog_, daily_;
     std::vector<Done> waiting_reloads_;  // until the file is written
     State state_ = State::running;
+    bool builtin_offered_ = false;
+    bool services_hang_ = false;  // their end is not waited for any longer
     std::int64_t started_ms_;
 };
 

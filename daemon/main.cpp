@@ -19,8 +19,9 @@ int run_daemon(const sluice::Options& options) {
     daemon.take_down();
     sluice::log::stop();
     // getaddrinfo() cannot be ended early, and a name server that does not answer takes it half a minute; libuv waits
-    // for it, in the loop's end and again in that of its threads. All that is ours is in order: nobody has to wait.
-    if (daemon.waits_for_names()) _exit(code);
+    // for it, in the loop's end and again in that of its threads. Nor can a thread of gRPC. All that is ours is in order:
+    // nobody has to wait.
+    if (daemon.waits_for_others()) _exit(code);
     return code;
 }
 

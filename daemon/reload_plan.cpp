@@ -92,6 +92,7 @@ tl::expected<ReloadPlan, Refusal> ReloadPlan::prepare(RunningState running, conf
     ReloadPlan plan;
     plan.table_ = &table;
     const auto patience = running.config ? ConfiguredTls::Patience::half_replaced : ConfiguredTls::Patience::none;
+    plan.builtin_ = running.builtin;
     Work work{std::move(running), file, modules, worker.sockets, table, ConfiguredTls(file, patience)};
     if (work.running.config) plan.changes_ = config::diff(*work.running.config, to.config, table);
     plan.upstreams_ =

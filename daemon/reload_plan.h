@@ -38,6 +38,7 @@ struct RunningState {
     std::vector<Running> listeners;
     RunningUpstreams upstreams;
     websocket::PoolMap websockets;
+    std::shared_ptr<Cluster> builtin;  // as of Destinations
 };
 
 // Sockets for the admin API: those that are new or have moved.
@@ -96,7 +97,7 @@ private:
     Ref<ListenerContext> plan_context(const config::ListenerConfig& wanted, std::size_t index,
                                       const RunningState::Running* now, Step& step, Work& work);
     void plan_admin(const config::AdminConfig& wanted, Work& work);
-    Destinations destinations() const { return {upstreams_.clusters(), websockets_.pools()}; }
+    Destinations destinations() const { return {upstreams_.clusters(), websockets_.pools(), builtin_}; }
     Result<Fd> take_socket(const config::ListenerConfig& wanted, Work& work);
     bool take_back(Worker& worker, Step& step);
     void keep_running_pool(Step& step, Listener& listener) const;
@@ -110,6 +111,7 @@ private:
     std::vector<Step> steps_;
     UpstreamPlan upstreams_;
     WebSocketPlan websockets_;
+    std::shared_ptr<Cluster> builtin_;
     AdminSockets admin_;
     std::vector<std::string> new_files_;    // of unix sockets; removed again if the plan fails
     std::vector<std::string> handed_over_;  // addresses that another listener goes on with

@@ -55,6 +55,7 @@ tl::expected<ReloadPlan, Refusal> Reloader::prepare(RunningState running) const 
     auto loaded = load_stable(file_, table_);
     if (!loaded) return tl::unexpected(Refusal{std::move(loaded.error())});
     if (!admin_socket_.empty()) loaded->config.admin.socket = admin_socket_;
+    running.builtin = builtin_;
     return ReloadPlan::prepare(std::move(running), std::move(*loaded), file_, modules_, worker_, table_);
 }
 

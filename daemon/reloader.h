@@ -34,6 +34,8 @@ public:
     Reloader(Worker& worker, Clusters& clusters, const Modules& modules, std::string file, std::string admin_socket,
              Target& target, const config::SettingsTable& table = config::builtin_settings());
 
+    // Where routes to builtin services lead; to be said before the start.
+    void set_builtin(std::shared_ptr<Cluster> builtin) { builtin_ = std::move(builtin); }
     // From now on nothing comes into force: requests, and one that is being prepared, end with an error.
     void close() { closed_ = true; }
     bool busy() const { return jobs_ > 0; }  // then it must not be destroyed
@@ -78,6 +80,7 @@ private:
     const config::SettingsTable& table_;
     std::shared_ptr<const config::Config> config_, first_;  // in force; that of the start
     websocket::PoolMap websockets_;
+    std::shared_ptr<Cluster> builtin_;
     std::uint64_t revision_ = 0;
     std::unique_ptr<admin::ReloadOutcome> last_;
     std::vector<std::string> warnings_;

@@ -1,6 +1,6 @@
 #pragma once
-// Makes the targets of those routes of a listener that lead on: to an upstream, or to WebSocket. Used while a Router is
-// made, on any thread; looks into nothing that runs. Each target holds what it leads to.
+// Makes the targets of those routes of a listener that lead on: to an upstream, to WebSocket, or to builtin services. Used
+// while a Router is made, on any thread; looks into nothing that runs. Each target holds what it leads to.
 
 #include <memory>
 
@@ -14,6 +14,7 @@ namespace sluice {
 struct Destinations {
     const ClusterMap& clusters;
     const websocket::PoolMap& websockets;
+    std::shared_ptr<Cluster> builtin;  // of the services that the daemon answers itself; null: there are none
 };
 
 class ListenerTargets final : public RouteTargets {
@@ -22,8 +23,11 @@ public:
         : listener_(listener), destinations_(destinations) {}
     std::unique_ptr<RouteTarget> make(const config::ProxyAction& action) override;
     std::unique_ptr<RouteTarget> make(const config::WebSocketAction& action, const config::RouteMatch& match) override;
+    std::unique_ptr<RouteTarget> make(const config::BuiltinAction& action) override;
+    std::unique_ptr<RouteTarget> make_fallback() override;
 
 private:
+    bool is_grpc() const { return listener_.protocol == config::Protocol::grpc; }
     std::shared_ptr<Cluster> find(const config::ProxyAction& action) const;
 
     const config::ListenerConfig& listener_;

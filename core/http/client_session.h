@@ -35,6 +35,7 @@ enum class Fault : std::uint8_t {
     unprocessed,       // provably not looked at: REFUSED_STREAM, or above the last stream of a GOAWAY
     closed,            // the connection ended, or was reset, before the answer was complete
     reset,             // the upstream gave up this exchange alone (RST_STREAM)
+    cancelled,         // the same, and says that it is not its fault (CANCEL)
     protocol,          // what came is no answer
     header_too_large,  // more than kMaxResponseHead
     cut,               // our own doing: the connection was closed under it

@@ -8,6 +8,7 @@
 #include "core/http/message.h"
 #include "core/net/address.h"
 #include "core/net/admission.h"
+#include "core/net/grpc_stats.h"
 #include "core/net/listener_context.h"
 
 namespace sluice {
@@ -29,6 +30,7 @@ struct Exchange {
     std::uint64_t bytes_in = 0, bytes_out = 0;  // of bodies
     std::string_view upstream;                  // which it was handed to, lives as long as config; empty: none
     std::string_view failure;                   // what went wrong there; a constant
+    GrpcCall grpc;                              // of a call; filled by whoever answers it
     Outcome outcome;
 };
 

@@ -44,8 +44,10 @@ void begin_exchange(Exchange& exchange, SessionHost& host, const RequestHead& re
     exchange.peer = host.peer();
     exchange.trace_id = host.manager().worker().next_trace_id++;
     exchange.began_us = now_us;
+    exchange.deadline_ms = 0;
     exchange.ended_us = exchange.bytes_in = exchange.bytes_out = 0;
     exchange.upstream = exchange.failure = {};
+    exchange.grpc = {};
     exchange.outcome = {};
 }
 
@@ -61,6 +63,8 @@ void finish_exchange(Exchange& exchange, SessionHost& host, const AccessLog& log
     if (exchange.slot) host.manager().record_request(exchange.outcome);
     if (exchange.route && exchange.route->takes_upgrades() && exchange.outcome.status >= 300)
         ++host.manager().stats().websocket.refused;
+    if (exchange.grpc.status != GrpcCall::kNone)
+        host.manager().stats().grpc.record(exchange.request->path, exchange.grpc, exchange.outcome.latency_us);
     log.write(exchange);
     exchange.slot.settle(exchange.outcome);
     exchange.config = {};

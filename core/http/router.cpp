@@ -29,6 +29,10 @@ struct MakeTarget {
         return or_bad_gateway(targets ? targets->make(action, *match) : nullptr);
     }
 
+    std::unique_ptr<RouteTarget> operator()(const config::BuiltinAction& action) const {
+        return or_bad_gateway(targets ? targets->make(action) : nullptr);
+    }
+
     std::unique_ptr<RouteTarget> or_bad_gateway(std::unique_ptr<RouteTarget> target) const {
         if (target) return target;
         return (*this)(config::RespondAction{502, {{"content-type", "text/plain"}}, "502 Bad Gateway\n"});
@@ -43,7 +47,7 @@ bool Route::matches(const RequestHead& head) const {
     const auto& methods = match_.methods;
     return matches_path(head.path) && matches_host(head.host) &&
            (methods.empty() || std::find(methods.begin(), methods.end(), head.method) != methods.end()) &&
-           matches_headers(head.headers);
+           matches_headers(head.headers) && target_->takes(head);
 }
 
 bool Route::matches_host(std::string_view host) const {
@@ -73,7 +77,7 @@ bool Route::matches_headers(const HeaderMap& headers) const {
 bool Route::goes_before(const Route& other) const {
     const auto rank = [](const config::RouteMatch& match) {
         return std::tuple(!match.host.empty() && !is_wildcard(match.host), match.host.size(), !match.exact_path.empty(),
-                          match.path.size(), match.headers.size() + !match.methods.empty());
+                          match.path == "/" ? 0 : match.path.size(), match.headers.size() + !match.methods.empty());
     };
     return rank(match_) > rank(other.match_);
 }
@@ -82,19 +86,20 @@ Router::Router(const std::vector<config::RouteConfig>& routes, RouteTargets* tar
     for (const auto& route : routes)
         routes_.emplace_back(route.match, std::visit(MakeTarget{targets, &route.match}, route.action));
     std::stable_sort(routes_.begin(), routes_.end(), [](const Route& a, const Route& b) { return a.goes_before(b); });
-    add_fallbacks();
+    add_fallbacks(targets ? targets->make_fallback() : nullptr);
 }
 
 Router::Router(std::unique_ptr<RouteTarget> target) {
     routes_.emplace_back(config::RouteMatch{}, std::move(target));
-    add_fallbacks();
+    add_fallbacks(nullptr);
 }
 
-void Router::add_fallbacks() {
+void Router::add_fallbacks(std::unique_ptr<RouteTarget> no_route) {
     const config::RouteMatch options{.exact_path = "*", .methods = {"OPTIONS"}};
     routes_.emplace_back(options, MakeTarget{}(config::RespondAction{.status = 204}));
     const config::RespondAction not_found{404, {{"content-type", "text/plain"}}, "404 Not Found\n"};
-    routes_.emplace_back(config::RouteMatch{}, MakeTarget{}(not_found));
+    if (!no_route) no_route = MakeTarget{}(not_found);
+    routes_.emplace_back(config::RouteMatch{}, std::move(no_route));
 }
 
 bool Router::takes_upgrades() const {

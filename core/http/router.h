@@ -18,6 +18,8 @@ public:
     virtual std::unique_ptr<Handler> make_handler() const = 0;
     // It answers requests with an `upgrade`. To all others an extended CONNECT is none that they could answer (501).
     virtual bool takes_upgrades() const { return false; }
+    // Of the requests that match its route it takes this one; else the next route is asked.
+    virtual bool takes(const RequestHead&) const { return true; }
 };
 
 // Makes the targets of routes that need what this layer does not know. Used while a Router is made.
@@ -27,6 +29,9 @@ public:
     virtual std::unique_ptr<RouteTarget> make(const config::ProxyAction& action) = 0;
     virtual std::unique_ptr<RouteTarget> make(const config::WebSocketAction& action,
                                               const config::RouteMatch& match) = 0;
+    virtual std::unique_ptr<RouteTarget> make(const config::BuiltinAction& action) = 0;
+    // For requests that no route takes; null: 404.
+    virtual std::unique_ptr<RouteTarget> make_fallback() = 0;
 
 protected:
     ~RouteTargets() = default;
@@ -63,7 +68,7 @@ public:
     bool takes_upgrades() const;  // one of the routes does
 
 private:
-    void add_fallbacks();
+    void add_fallbacks(std::unique_ptr<RouteTarget> no_route);
     std::vector<Route> routes_;  // in order of precedence; the last two are the fallbacks
 };
 

@@ -65,6 +65,8 @@ std::string json_line(const Exchange& exchange, std::int64_t unix_seconds) {
     text("query", head.query);
     text("version", version_text(head.version));
     number("status", static_cast<std::uint64_t>(exchange.outcome.status));
+    if (exchange.grpc.status != GrpcCall::kNone)
+        number("grpc_status", static_cast<std::uint64_t>(exchange.grpc.status));
     number("bytes_in", exchange.bytes_in);
     number("bytes_out", exchange.bytes_out);
     number("duration_us", exchange.outcome.latency_us);

@@ -293,6 +293,11 @@ void Connection::enter(Phase phase) {
     rearm();
 }
 
+void Connection::on_settings_changed() {
+    if (session_ && !closing()) session_->on_settings_changed();
+    rearm();
+}
+
 void Connection::rearm() {
     if (!dead_) manager_.worker().loop.timers().arm(*this, std::min(phase_deadline(), progress_due_ms_));
 }

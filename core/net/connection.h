@@ -44,8 +44,8 @@ public:
     void close_when_idle(Reason reason);
     // An operator wants it ended: at once, unless its session has something to say first.
     void kill();
-    // The settings changed: deadlines follow.
-    void rearm();
+    // In the context of its generation: deadlines follow.
+    void on_settings_changed();
     // Under memory pressure: no longer reads if it holds more than `share` bytes; reads again when it does not.
     void relieve_memory(std::uint64_t share);
 
@@ -112,6 +112,7 @@ private:
     void end_if_idle();
     bool is_newcomer() const;
     void end();
+    void rearm();
     void phase_timed_out();
     void start_progress();
     void watch_body();

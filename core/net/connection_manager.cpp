@@ -181,7 +181,7 @@ void ConnectionManager::apply(Ref<const ListenerContext> context) {
     current_->set_context(std::move(context));
     connection_limit_.set(this->context()->pool.max_connections);
     if (counted != (this->context()->pool.max_connections_per_client > 0)) count_clients();
-    for_each([](Connection& connection) { connection.rearm(); });
+    for_each([](Connection& connection) { connection.on_settings_changed(); });
     update_health();
 }
 

@@ -30,6 +30,14 @@ public:
     virtual std::unique_ptr<Session> make_session(SessionHost& host) = 0;
 };
 
+// gRPC is HTTP/2 with rules.
+constexpr bool speaks_http2(config::Protocol protocol) {
+    return protocol == config::Protocol::http2 || protocol == config::Protocol::grpc;
+}
+constexpr bool speaks_http2(config::UpstreamProtocol protocol) {
+    return protocol == config::UpstreamProtocol::http2 || protocol == config::UpstreamProtocol::grpc;
+}
+
 // The same for the client side, of an upstream's protocol.
 class ClientModule {
 public:

@@ -5,6 +5,7 @@
 
 #include "core/metrics/histogram.h"
 #include "core/metrics/rate_meter.h"
+#include "core/net/grpc_stats.h"
 #include "core/net/http2_stats.h"
 #include "core/net/reason.h"
 #include "core/net/tls_stats.h"
@@ -23,6 +24,7 @@ struct PoolStats {
     metrics::RateMeter connection_rate, request_rate;
     TlsStats tls;      // zero without TLS
     Http2Stats http2;  // zero for other protocols
+    GrpcStats grpc;    // zero for other protocols
     WebSocketStats websocket;
 
     double error_rate() const {

@@ -19,6 +19,9 @@ enum class Reason : std::uint8_t {
     request_timeout,
     keep_alive_timeout,
     session_idle_timeout,
+    keepalive_timeout,    // of gRPC: our ping was not answered
+    max_connection_idle,  // of gRPC: no call
+    max_connection_age,   // of gRPC
     write_timeout,
     min_data_rate,
     connection_timeout,  // of WebSocket: nothing came
@@ -35,6 +38,7 @@ enum class Reason : std::uint8_t {
     handshake_failed,
     protocol_error,     // of HTTP/2: told by GOAWAY
     flood,              // ENHANCE_YOUR_CALM
+    too_many_pings,     // of gRPC
     bad_data,           // of WebSocket: a text that is no UTF-8, or does not inflate (1007)
     message_too_large,  // 1009
     too_fast,           // more messages or bytes a second than allowed (1008)

@@ -58,6 +58,8 @@ public:
     virtual void close_when_idle(Reason reason) = 0;
     // Somebody wants it ended at once. true: it says so to its peer and finishes by itself.
     virtual bool kill() { return false; }
+    // The settings in SessionHost::context() have changed.
+    virtual void on_settings_changed() {}
     // No exchange is running and none has begun, and the peer knows all that it is to be told before an end.
     virtual bool idle() const = 0;
     virtual IdleRule idle_rule() const = 0;

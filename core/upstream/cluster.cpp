@@ -68,7 +68,7 @@ void Cluster::make_names() {
 // All that makes connections different is part of the key: they are shared by nobody else.
 void Cluster::add_wanted(std::vector<Endpoint::Identity>& all, const config::EndpointConfig& from,
                          const Address& where) const {
-    const bool http2 = settings_.config.protocol == config::UpstreamProtocol::http2;
+    const bool http2 = speaks_http2(settings_.config.protocol);
     Endpoint::Identity identity;
     identity.address = where.text();
     identity.brought = from.address();

@@ -13,6 +13,7 @@
 #include "config/config.h"
 #include "core/base/intrusive_list.h"
 #include "core/net/event_ring.h"
+#include "core/net/socket_source.h"
 #include "core/net/tls_client_context.h"
 #include "core/upstream/balancer.h"
 #include "core/upstream/endpoint.h"
@@ -24,11 +25,23 @@
 namespace sluice {
 
 struct Worker;
+
+// Makes connections to a server inside the process, instead of to an address.
+class Dialer {
+public:
+    // One end of a connected stream socket, non-blocking; the caller's.
+    virtual Result<Fd> dial() = 0;
+
+protected:
+    ~Dialer() = default;
+};
+
 // What a cluster runs with. A reload makes a new one and swaps it in.
 struct ClusterSettings {
     config::UpstreamConfig config;
     Ref<const TlsClientContext> tls;  // null: without TLS
     ClientModule* module = nullptr;
+    Dialer* dialer = nullptr;  // outlives the cluster; null: the endpoints' addresses are connected to
 };
 
 class Cluster final : private Timer, private NameSource::Owner {

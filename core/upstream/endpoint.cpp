@@ -29,8 +29,7 @@ Endpoint::Endpoint(Cluster& cluster, std::uint64_t id, Identity identity)
       backoff_(id),
       warming_(id) {
     // Until a peer says less, one connection of HTTP/2 is taken to be enough for many.
-    if (rules().protocol == config::UpstreamProtocol::http2)
-        slots_each_ = static_cast<std::uint32_t>(rules().pool.max_concurrent_streams);
+    if (speaks_http2(rules().protocol)) slots_each_ = static_cast<std::uint32_t>(rules().pool.max_concurrent_streams);
 }
 
 void Endpoint::inherit(const Endpoint& before) {
@@ -107,6 +106,11 @@ void Endpoint::set_draining(bool draining) {
 
 Result<std::unique_ptr<Transport>> Endpoint::dial(const PeerAddress* client) {
     Worker& worker = cluster_.worker();
+    if (Dialer* dialer = cluster_.settings().dialer) {
+        auto fd = dialer->dial();
+        if (!fd) return tl::unexpected(fd.error());
+        return SocketTransport::adopt(worker.loop, worker.chunks, fd->release(), AF_UNIX);
+    }
     std::string first = dedicated() ? proxy_head(rules().proxy_protocol, client, nullptr) : std::string();
     auto socket = SocketTransport::connect(worker.loop, worker.chunks, identity_.where, std::move(first));
     const Ref<const TlsClientContext>& tls = cluster_.settings().tls;
@@ -285,8 +289,7 @@ bool Endpoint::is_fresh(const UpstreamConnection& connection, const PendingReque
         return !has_room() && connecting() == 0 && idle_ms <= 1 && connection.looks_alive();
     if (connection.requests() == 0 && idle_ms < kUseless) return true;
     // An HTTP/2 peer that leaves says which requests it has not looked at.
-    const bool http2 = rules().protocol == config::UpstreamProtocol::http2;
-    return (http2 || idle_ms < keep_alive_.fresh_ms()) && connection.looks_alive();
+    return (speaks_http2(rules().protocol) || idle_ms < keep_alive_.fresh_ms()) && connection.looks_alive();
 }
 
 void Endpoint::prepare_for(PendingRequest& request) {

@@ -28,6 +28,8 @@ constexpr std::array<Row, kFailures> kRows{{
     {"first_byte_timeout", 504, true},
     {"idle_timeout", 504, true},
     {"total_timeout", 504, false},
+    {"cancelled", 502, false},
+    {"message_too_large", 502, false},
     {"client_gone", 502, false},
 }};
 

@@ -23,7 +23,9 @@ enum class Failure : std::uint8_t {
     bad_status,        // 502, 503 or 504 of the upstream's own: passed on, unless it is retried
     first_byte_timeout,
     idle_timeout,
-    total_timeout,
+    total_timeout,      // of the route, or the client's own deadline
+    cancelled,          // by the upstream, this exchange alone
+    message_too_large,  // of gRPC: the client's, or the upstream's
     client_gone,
 };
 inline constexpr std::size_t kFailures = static_cast<std::size_t>(Failure::client_gone) + 1;

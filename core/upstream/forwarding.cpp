@@ -269,9 +269,7 @@ void Forwarding::answer(ResponseHead& head, config::UpstreamProtocol spoken) con
     HeaderMap& headers = head.headers;
     if (connection_names_fields(headers)) remove_named(headers, headers);
     headers.remove_if([](HeaderMap::Field field) { return has(kHopByHop, kind_of(field.name)); });
-    if (rules_.via)
-        headers.add("via",
-                    via_of(spoken == config::UpstreamProtocol::http2 ? HttpVersion::http2 : HttpVersion::http11));
+    if (rules_.via) headers.add("via", via_of(speaks_http2(spoken) ? HttpVersion::http2 : HttpVersion::http11));
     answer_changes_.apply(headers);
     head.dated = headers.has("date");
 }

@@ -64,17 +64,54 @@ void HealthCheck::on_connection_ready(UpstreamConnection&) {
 void HealthCheck::ask() {
     const Cluster& cluster = endpoint_.cluster();
     OutgoingRequest request;
-    request.method = "GET";
     request.scheme = cluster.settings().tls ? "https" : "http";
     request.authority = rules().host.empty() ? std::string_view(cluster.name()) : std::string_view(rules().host);
-    request.target = rules().path;
     request.headers.add("user-agent", "sluice-health-check");
+    call_.reset();
+    if (rules().type == config::CheckType::grpc) return call(request);
+    request.method = "GET";
+    request.target = rules().path;
     probe_->open(request, End::yes, *this);
+}
+
+// gRPC over HTTP/2, "Requests".
+void HealthCheck::call(OutgoingRequest& request) {
+    call_.emplace();
+    request.method = "POST";
+    request.target = grpc_check::kPath;
+    request.has_body = true;
+    request.trailers = true;
+    request.headers.add("content-type", "application/grpc");
+    const std::string body = grpc_check::request(rules().service);
+    probe_->open(request, End::no, *this).send_body(Bytes(body), End::yes);
 }
 
 void HealthCheck::on_head(ResponseHead& head, End) {
     const auto status = static_cast<std::uint64_t>(head.status);
-    conclude(status >= rules().status_min && status <= rules().status_max);
+    if (!call_) return conclude(status >= rules().status_min && status <= rules().status_max);
+    if (status != 200) return conclude(false);
+    note_status(head.headers);  // Trailers-Only: there are no others
+}
+
+void HealthCheck::on_answer_body(Bytes bytes) {
+    if (call_) call_->message.add(bytes);
+}
+
+void HealthCheck::on_answer_trailers(const HeaderMap& trailers) {
+    if (call_) note_status(trailers);
+}
+
+void HealthCheck::note_status(const HeaderMap& fields) {
+    if (fields.has("grpc-status")) call_->status = fields.get("grpc-status");
+}
+
+void HealthCheck::on_answer_complete() {
+    if (call_) conclude(call_->passes());
+}
+
+bool HealthCheck::CallAnswer::passes() const {
+    static constexpr std::string_view kOk = "0", kUnimplemented = "12";
+    return status == kUnimplemented || ((status.empty() || status == kOk) && message.serving());
 }
 
 void HealthCheck::on_connection_ended(UpstreamConnection& connection, const UpstreamConnection::End&) {

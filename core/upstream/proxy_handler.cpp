@@ -24,6 +24,7 @@ Failure failure_of(Fault fault, bool answer_begun) {
         case Fault::cut:
         case Fault::closed: return answer_begun ? Failure::reset : Failure::closed;
         case Fault::reset: return Failure::reset;
+        case Fault::cancelled: return Failure::cancelled;
         case Fault::header_too_large: return Failure::header_too_large;
         default: return Failure::protocol;
     }
@@ -39,6 +40,7 @@ constexpr Condition kConditions[] = {
     {Failure::connect_timeout, config::RetryOn::connect_error},
     {Failure::closed, config::RetryOn::reset},
     {Failure::reset, config::RetryOn::reset},
+    {Failure::cancelled, config::RetryOn::reset},
     {Failure::first_byte_timeout, config::RetryOn::timeout},
 };
 
@@ -68,10 +70,17 @@ void ProxyHandler::on_request(const RequestHead& head, Stream& stream) {
     idempotent_ = is_idempotent(head.method) || !head.upgrade.empty();  // nothing is done before both have agreed
     ++stats().requests;
     target_.cluster().retry_budget().request(now_ms());
-    if (rules().total_timeout.count() > 0) total_due_ms_ = now_ms() + rules().total_timeout.count();
+    total_due_ms_ = due_of(stream.exchange());
     hash = target_.cluster().hash_of(head, *client);
     wants_fresh = !idempotent_;
     attempt();
+}
+
+// The earlier of the route's and the client's.
+std::int64_t ProxyHandler::due_of(const Exchange& exchange) const {
+    const std::int64_t total = rules().total_timeout.count();
+    const std::int64_t due = total > 0 ? now_ms() + total : kNever;
+    return exchange.deadline_ms > 0 ? std::min(due, exchange.deadline_ms) : due;
 }
 
 void ProxyHandler::attempt() {
@@ -183,6 +192,7 @@ void ProxyHandler::on_head(ResponseHead& head, End end) {
     target_.forwarding().answer(head, target_.cluster().settings().config.protocol);
     answer_ended_ = end == End::yes;
     await(rules().idle_timeout.count(), Failure::idle_timeout);
+    dress_answer(head);
     stream_->send_head(head, end);
 }
 
@@ -199,10 +209,17 @@ ClientStream& ProxyHandler::take_upstream() {
     return *std::exchange(upstream_, nullptr);
 }
 
-void ProxyHandler::reject_answer() {
-    endpoint->failed(Failure::protocol);
+void ProxyHandler::reject_answer(Failure failure) {
+    endpoint->failed(failure);
     std::exchange(upstream_, nullptr)->cancel();
-    answer_failure(Failure::protocol);
+    finish(failure);
+    answer_failure(failure);
+}
+
+void ProxyHandler::abandon(Failure failure) {
+    target_.cluster().cancel(*this);
+    if (upstream_) std::exchange(upstream_, nullptr)->cancel();
+    fail_attempt(failure);
 }
 
 void ProxyHandler::on_answer_body(Bytes bytes) {
@@ -231,8 +248,10 @@ void ProxyHandler::on_answer_trailers(const HeaderMap& trailers) {
 void ProxyHandler::on_answer_complete() {
     upstream_ = nullptr;
     finish(Failure::none);
-    if (!answer_ended_) stream_->send_body(Bytes(), End::yes);
+    if (!answer_ended_) end_answer();
 }
+
+void ProxyHandler::end_answer() { stream_->send_body(Bytes(), End::yes); }
 
 // --- failures ---
 
@@ -242,8 +261,8 @@ void ProxyHandler::on_failed(Fault fault, bool answer_begun) {
     const bool stale = reused_ && fault == Fault::closed && !answer_begun;
     // The connection's age is to blame, not the endpoint.
     const bool excused = unprocessed || (stale && old_ && replays_ == 0);
-    if (!excused && (fault == Fault::reset || connection_->may_blame()))
-        endpoint->failed(failure_of(fault, answer_begun));
+    const bool alone = fault == Fault::reset || fault == Fault::cancelled;
+    if (!excused && (alone || connection_->may_blame())) endpoint->failed(failure_of(fault, answer_begun));
     if (may_repeat() && replays_ == 0 && (unprocessed || (stale && idempotent_))) return replay();
     if (stale && !idempotent_) return fail_attempt(Failure::unreplayable);
     fail_attempt(failure_of(fault, answer_begun));
@@ -252,11 +271,14 @@ void ProxyHandler::on_failed(Fault fault, bool answer_begun) {
 void ProxyHandler::fail_attempt(Failure failure) {
     if (stage_ == Stage::answering) {
         finish(failure);
-        return stream_->reset({Errc::reset});
+        return break_off(failure);
     }
     if (may_retry(failure)) return retry();
+    finish(failure);
     answer_failure(failure);
 }
+
+void ProxyHandler::break_off(Failure) { stream_->reset({Errc::reset}); }
 
 void ProxyHandler::try_again(std::uint64_t& counter) {
     ++counter;
@@ -309,7 +331,6 @@ void ProxyHandler::replay() {
 }
 
 void ProxyHandler::answer_failure(Failure failure) {
-    finish(failure);
     const int status = status_of(failure);
     const std::string body = refusal_body(status);
     ResponseHead head = refusal_head(status, body);

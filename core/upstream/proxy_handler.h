@@ -16,7 +16,7 @@
 
 namespace sluice {
 
-class ProxyHandler : public Handler, private ResponseSink, private PendingRequest, private Timer {
+class ProxyHandler : public Handler, protected ResponseSink, private PendingRequest, private Timer {
 public:
     explicit ProxyHandler(const ProxyTarget& target) : target_(target) {}
     ~ProxyHandler() override;
@@ -33,13 +33,29 @@ public:
 protected:
     // Last changes to what is sent.
     virtual void dress(OutgoingRequest&) {}
+    virtual void dress_answer(ResponseHead&) {}
+    // Nothing of an answer was sent, and no attempt is left.
+    virtual void answer_failure(Failure failure);
+    // The answer cannot be completed.
+    virtual void break_off(Failure failure);
+    // It is complete, and had no trailers.
+    virtual void end_answer();
+
+    // From the upstream.
     void on_head(ResponseHead& head, End end) override;
     // Within on_head, instead of passing it on. The exchange was a success and is the caller's from now on:
     ClientStream& take_upstream();
-    // It is no answer to what was asked: 502.
-    void reject_answer();
+    // It is no answer to what was asked.
+    void reject_answer(Failure failure);
+    void on_answer_body(Bytes bytes) override;
+    void on_answer_trailers(const HeaderMap& trailers) override;
+
+    // The exchange must not go on, and is over with this call.
+    void abandon(Failure failure);
     const ProxyTarget& target() const { return target_; }
     const RequestHead& request() const { return *head_; }
+    Stream& stream() const { return *stream_; }
+    std::int64_t now_ms() const;
 
 private:
     enum class Stage : std::uint8_t { idle, waiting, asking, answering, done };
@@ -53,8 +69,6 @@ private:
 
     // From the upstream.
     void on_interim(const ResponseHead& head) override;
-    void on_answer_body(Bytes bytes) override;
-    void on_answer_trailers(const HeaderMap& trailers) override;
     void on_answer_complete() override;
     void on_failed(Fault fault, bool answer_begun) override;
     void on_request_room() override;
@@ -81,13 +95,12 @@ private:
     bool retries_status(int status);
     bool replay_crossed();
     void replay();
-    void answer_failure(Failure failure);
     void finish(Failure failure);
+    std::int64_t due_of(const Exchange& exchange) const;
 
     ClusterStats& stats() const { return target_.cluster().stats(); }
     const config::ProxyAction& rules() const { return target_.rules(); }
     TimerWheel& timers() const;
-    std::int64_t now_ms() const;
 
     const ProxyTarget& target_;
     const RequestHead* head_ = nullptr;

@@ -56,7 +56,7 @@ void UpstreamConnection::tell_session(Call&& call) {
 void UpstreamConnection::on_ready() {
     if (state_ == State::ended) return;
     const std::string_view agreed = transport_->alpn(), ours = module_.client_alpn();
-    const bool http2 = module_.upstream_protocol() == config::UpstreamProtocol::http2;
+    const bool http2 = speaks_http2(module_.upstream_protocol());
     if (transport_->tls_info() && agreed != ours && (http2 || !agreed.empty()))
         return fail(Failure::connect_error, {Errc::unsupported});
     session_ = module_.make_client_session(*this);

@@ -1,6 +1,6 @@
 #include "daemon/admin/event_stream.h"
 
-#include <algorithm>
+#include <utility>
 
 namespace sluice::admin {
 
@@ -8,19 +8,24 @@ namespace {
 constexpr std::size_t kLinesPerPiece = 100;
 }
 
-// since: the last sequence number that the follower has seen; 0 = from the oldest.
+Json EventReader::next() {
+    if (const std::uint64_t first = ring_.first_sequence(); next_ < first)
+        return {{"gap", first - std::exchange(next_, first)}};
+    return event_json(ring_, ring_.at(next_++));
+}
+
 EventStream::EventStream(Call& call, std::uint64_t since, bool follow)
-    : call_(call), ring_(call.control.worker().events), next_(since + 1), follow_(follow) {
+    : call_(call), reader_(call.control.worker().events, since), follow_(follow) {
     ResponseHead head;
     head.headers.add("content-type", "application/x-ndjson");
     head.headers.add("cache-control", "no-store");
     call.stream.send_head(head, End::no);
-    if (follow) ring_.follow(*this);
+    if (follow) call.control.worker().events.follow(*this);
     send();
 }
 
 void EventStream::send() {
-    while (!full_ && !ended_ && next_ < ring_.next_sequence())
+    while (!full_ && !ended_ && reader_.has_more())
         full_ = call_.stream.send_body(Bytes(next_lines()), End::no) == Egress::full;
     if (full_ || follow_ || ended_) return;
     ended_ = true;
@@ -29,12 +34,7 @@ void EventStream::send() {
 
 std::string EventStream::next_lines() {
     std::string lines;
-    if (const std::uint64_t first = ring_.first_sequence(); next_ < first) {
-        lines = text_of({{"gap", first - next_}});
-        next_ = first;
-    }
-    const std::uint64_t end = std::min(ring_.next_sequence(), next_ + kLinesPerPiece);
-    for (; next_ < end; ++next_) lines += text_of(event_json(ring_, ring_.at(next_)));
+    for (std::size_t i = 0; i < kLinesPerPiece && reader_.has_more(); ++i) lines += text_of(reader_.next());
     return lines;
 }
 

@@ -6,6 +6,20 @@
 
 namespace sluice::admin {
 
+// The events of the ring one after the other. Owned by who shows them.
+class EventReader {
+public:
+    // since: the last sequence number that is known already; 0 = from the oldest.
+    EventReader(const EventRing& ring, std::uint64_t since) : ring_(ring), next_(since + 1) {}
+    bool has_more() const { return next_ < ring_.next_sequence(); }
+    // What comes next; once {"gap": n} where n events were lost.
+    Json next();
+
+private:
+    const EventRing& ring_;
+    std::uint64_t next_;
+};
+
 class EventStream final : private EventFollower, private Task {
 public:
     EventStream(Call& call, std::uint64_t since, bool follow);
@@ -22,8 +36,7 @@ private:
     std::string next_lines();
 
     Call& call_;
-    EventRing& ring_;
-    std::uint64_t next_;
+    EventReader reader_;
     bool follow_;
     bool full_ = false, ended_ = false;
 };

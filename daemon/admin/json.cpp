@@ -69,7 +69,7 @@ std::size_t touched_by(Control& control, const config::Change& change) {
 std::string text_of(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"; }
 Json error_json(const std::string& message) { return {{"ok", false}, {"error", message}}; }
 
-Json listener_json(Control& control, Listener& listener) {
+Json listener_json(Control& control, Listener& listener, Detail detail) {
     ConnectionManager& pool = listener.pool();
     const auto left = pool.left();
     return {{"name", listener.name()},
@@ -82,8 +82,16 @@ Json listener_json(Control& control, Listener& listener) {
             {"pool", pool_json(pool, control.worker().loop.now_ms())},
             {"tls", tls_json(pool)},
             {"http2", http2_json(pool)},
+            {"grpc", grpc_json(pool, detail)},
             {"websocket", websocket_json(pool)},
             {"pending_restart", pending_json(pending_of(control, control.status(), listener))}};
+}
+
+Json listeners_json(Control& control, Detail detail) {
+    Json json = Json::array();
+    control.worker().for_each_listener(
+        [&](Listener& listener) { json.push_back(listener_json(control, listener, detail)); });
+    return json;
 }
 
 Json status_json(Control& control) {
@@ -102,14 +110,12 @@ Json status_json(Control& control) {
                    {"used", worker.memory.used()},
                    {"level", to_string(worker.memory.level())}}},
                  {"warnings", status.warnings},
-                 {"listeners", Json::array()},
+                 {"listeners", listeners_json(control, Detail::summary)},
                  {"upstreams", Json::array()}};
     if (status.last_reload) {
         json["last_reload"] = outcome_json(*status.last_reload);
         json["last_reload"].erase("revision");
     }
-    worker.for_each_listener(
-        [&](Listener& listener) { json["listeners"].push_back(listener_json(control, listener)); });
     for (const auto& [name, cluster] : control.clusters().all())
         json["upstreams"].push_back(upstream_summary_json(*cluster));
     return json;

@@ -15,8 +15,13 @@ struct ConnectionFilter {
     std::size_t limit = 100;
 };
 
+// summary: without what has a row for each of many.
+enum class Detail { summary, full };
+
+// Listeners and upstreams in short.
 Json status_json(Control& control);
-Json listener_json(Control& control, Listener& listener);
+Json listener_json(Control& control, Listener& listener, Detail detail = Detail::full);
+Json listeners_json(Control& control, Detail detail);
 // A row for each connection, and one for each WebSocket that is a stream of an HTTP/2 connection, right after that one's.
 Json connections_json(Worker& worker, const ConnectionFilter& filter);
 Json outcome_json(const ReloadOutcome& outcome);

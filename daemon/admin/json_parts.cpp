@@ -1,7 +1,9 @@
 #include "daemon/admin/json_parts.h"
 
+#include <algorithm>
 #include <chrono>
 #include <ctime>
+#include <functional>
 
 #include "core/base/wall_clock.h"
 #include "core/http/router.h"
@@ -25,6 +27,20 @@ Json certificate_json(const CertificateInfo& certificate) {
             {"fingerprint", certificate.fingerprint},
             {"expires", iso_time(certificate.not_after * 1000)},
             {"days_left", days_left(certificate.not_after)}};
+}
+
+Json grpc_figures_json(const GrpcMethodStats& stats) {
+    return {{"messages_in", stats.messages_in},
+            {"messages_out", stats.messages_out},
+            {"error_rate", stats.error_rate()},
+            {"statuses", counts_json(GrpcMethodStats::kCodes, grpc_code_name, stats.statuses)},
+            {"latency_ms", latency_json(stats.latency_us)}};
+}
+
+Json grpc_method_json(const GrpcRow& row) {
+    Json json = {{"method", row.method}, {"calls", row.stats->calls}};
+    json.update(grpc_figures_json(*row.stats));
+    return json;
 }
 
 }  // namespace
@@ -67,8 +83,12 @@ Json tls_json(ConnectionManager& pool) {
             {"latency_ms", latency_json(stats.latency_us)}};
 }
 
+bool has_http2(ConnectionManager& pool) {
+    return pool.context()->protocol == config::Protocol::http2 || has_grpc(pool);
+}
+
 Json http2_json(ConnectionManager& pool) {
-    if (pool.context()->protocol != config::Protocol::http2) return nullptr;
+    if (!has_http2(pool)) return nullptr;
     const Http2Stats& stats = pool.stats().http2;
     const auto flood = [](std::size_t i) { return to_string(static_cast<Flood>(i)); };
     return {{"sessions", {{"active", stats.active_sessions}, {"total", stats.sessions}}},
@@ -78,6 +98,27 @@ Json http2_json(ConnectionManager& pool) {
             {"stream_errors", counts_json(Http2ErrorCounts::kCodes, Http2ErrorCounts::name, stats.stream_errors)},
             {"session_errors", counts_json(Http2ErrorCounts::kCodes, Http2ErrorCounts::name, stats.session_errors)},
             {"floods", counts_json(kFloods, flood, stats.floods)}};
+}
+
+std::vector<GrpcRow> grpc_rows(const GrpcStats& stats) {
+    std::vector<GrpcRow> rows;
+    for (const auto& [method, each] : stats.methods()) rows.push_back({method, &each});
+    std::ranges::stable_sort(rows, std::greater{}, [](const GrpcRow& row) { return row.stats->calls; });
+    if (stats.other().calls > 0) rows.push_back({"other", &stats.other()});
+    return rows;
+}
+
+bool has_grpc(ConnectionManager& pool) { return pool.context()->protocol == config::Protocol::grpc; }
+
+Json grpc_json(ConnectionManager& pool, Detail detail) {
+    if (!has_grpc(pool)) return nullptr;
+    const GrpcStats& stats = pool.stats().grpc;
+    Json json = {{"calls", {{"active", pool.running_requests()}, {"total", stats.total().calls}}}};
+    json.update(grpc_figures_json(stats.total()));
+    if (detail == Detail::summary) return json;
+    Json& methods = json["methods"] = Json::array();
+    for (const GrpcRow& row : grpc_rows(stats)) methods.push_back(grpc_method_json(row));
+    return json;
 }
 
 bool has_websockets(ConnectionManager& pool) {

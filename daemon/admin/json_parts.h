@@ -1,9 +1,11 @@
 #pragma once
-// The pieces of the admin API's JSON that belong to TLS, HTTP/2 and WebSocket, and what they share with the rest. Pure
-// reading.
+// The pieces of the admin API's JSON that belong to TLS, HTTP/2, gRPC and WebSocket, and what they share with the rest.
+// Pure reading.
 
 #include <cstdint>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "daemon/admin/json.h"
 
@@ -35,8 +37,21 @@ using FailureName = const char* (*)(TlsFailure);
 Json handshakes_json(const TlsStats& stats, FailureName name = to_string);
 // Certificates and handshakes of a listener; null without TLS.
 Json tls_json(ConnectionManager& pool);
+// Its connections are HTTP/2 sessions, with gRPC's rules or without.
+bool has_http2(ConnectionManager& pool);
 // Sessions, streams and errors of a listener; null for another protocol.
 Json http2_json(ConnectionManager& pool);
+
+struct GrpcRow {
+    std::string_view method;  // "/package.Service/Method"
+    const GrpcMethodStats* stats;
+};
+// The busiest first; then "other", if it has calls. Valid until `stats` is written to.
+std::vector<GrpcRow> grpc_rows(const GrpcStats& stats);
+bool has_grpc(ConnectionManager& pool);
+// The calls of a listener, with Detail::full for each method too; null for another protocol.
+Json grpc_json(ConnectionManager& pool, Detail detail);
+
 // It has WebSockets, or had some, or has a route that leads to them.
 bool has_websockets(ConnectionManager& pool);
 // The figures of a listener's WebSockets; null where there are none.

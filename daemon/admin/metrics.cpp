@@ -9,6 +9,7 @@
 #include "core/base/log.h"
 #include "core/metrics/exposition.h"
 #include "daemon/admin/json_parts.h"
+#include "daemon/admin/metrics_grpc.h"
 #include "daemon/admin/metrics_upstreams.h"
 
 namespace sluice::admin {
@@ -202,7 +203,8 @@ std::string metrics_text(Control& control) {
     for (const auto& listener : worker.listeners)
         out.histogram({{"listener", listener->name()}}, listener->pool().stats().latency_us);
     tls(out, pools(worker, [](auto& pool) { return bool(pool.context()->tls); }));
-    http2(out, pools(worker, [](auto& pool) { return pool.context()->protocol == config::Protocol::http2; }));
+    http2(out, pools(worker, has_http2));
+    grpc_metrics(out, pools(worker, has_grpc));
     websocket(out, pools(worker, has_websockets));
     upstream_metrics(out, control.clusters());
     out.family("sluice_loop_turn_seconds", "histogram", "Time of one turn of the event loop, sleep excluded");

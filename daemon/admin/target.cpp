@@ -74,7 +74,7 @@ void show_listener(AdminHandler&, Call& call) {
 }
 
 void show_listeners(AdminHandler&, Call& call) {
-    call.answer(200, Json{{"listeners", status_json(call.control)["listeners"]}});
+    call.answer(200, Json{{"listeners", listeners_json(call.control, Detail::full)}});
 }
 
 void show_connections(AdminHandler&, Call& call) {

@@ -139,6 +139,12 @@ int run_connections(const Options& options) {
     return show(options, {"GET", connections_target(options)}, connections_text);
 }
 
+std::string grpc_target(const Options& options) {
+    return options.name.empty() ? "/v1/listeners" : "/v1/listeners/" + percent_encode(options.name);
+}
+
+int run_grpc(const Options& options) { return show(options, {"GET", grpc_target(options)}, grpc_text); }
+
 int run_events(const Options& options) {
     const bool follow = options.follow == Follow::yes;
     const Request request{"GET", follow ? "/v1/events?follow=true" : "/v1/events", "", follow};

@@ -20,7 +20,7 @@ struct Options {
     std::string socket = "/run/sluice/admin.sock";
     Output output = Output::table;
     Colours colours = Colours::off;
-    std::string name;      // restart, drain, connections: a listener; upstream: its name
+    std::string name;      // restart, drain, connections, grpc: a listener; upstream: its name
     std::string address;   // upstream drain, undrain: an endpoint
     std::string state;     // connections
     std::string peer;      // connections
@@ -39,6 +39,7 @@ int run_decisions(const Options& options);
 int run_drain_endpoint(const Options& options);
 int run_undrain_endpoint(const Options& options);
 int run_connections(const Options& options);
+int run_grpc(const Options& options);
 int run_events(const Options& options);
 int run_plan(const Options& options);
 int run_reload(const Options& options);
@@ -50,5 +51,8 @@ int run_kill(const Options& options);
 std::string upstream_target(const Options& options, const std::string& verb);
 // "/v1/connections?listener=web&limit=5": what is asked for, from what was given.
 std::string connections_target(const Options& options);
+
+// "/v1/listeners/rpc"; without a name all listeners.
+std::string grpc_target(const Options& options);
 
 }  // namespace sluice::ctl

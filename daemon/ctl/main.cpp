@@ -57,6 +57,8 @@ void add_commands(CLI::App& app, Chosen& chosen) {
     add(app, chosen, "upstreams", "Show the upstreams", run_upstreams);
     add_upstream(app, chosen);
     add_connections(app, chosen);
+    add(app, chosen, "grpc", "Show the calls of grpc listeners, in all and for each method", run_grpc)
+        ->add_option("LISTENER", options.name, "Only this listener");
     add(app, chosen, "events", "Show what happened", run_events)
         ->add_flag_callback(
             "-f,--follow", [&options] { options.follow = Follow::yes; }, "Go on as it happens");

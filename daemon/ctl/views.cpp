@@ -89,8 +89,9 @@ std::string details(const Json& listener, Colours colours) {
     const auto& tls = member(listener, "tls");
     const auto& handshakes = member(tls, "handshakes");
     const auto& http2 = member(listener, "http2");
+    const auto& grpc = member(listener, "grpc");
     const auto& websocket = member(listener, "websocket");
-    const std::array<std::pair<const char*, const Json*>, 11> groups = {{
+    const std::array<std::pair<const char*, const Json*>, 13> groups = {{
         {"rejected", &member(pool, "rejected")},
         {"closed", &member(pool, "closed")},
         {"draining", &member(listener, "draining")},
@@ -100,6 +101,8 @@ std::string details(const Json& listener, Colours colours) {
         {"http2 stream errors", &member(http2, "stream_errors")},
         {"http2 session errors", &member(http2, "session_errors")},
         {"http2 floods", &member(http2, "floods")},
+        {"grpc calls", &member(grpc, "calls")},
+        {"grpc statuses", &member(grpc, "statuses")},
         {"websockets", &websocket},
         {"websockets closed", &member(websocket, "closed")},
     }};

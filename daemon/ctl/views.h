@@ -11,6 +11,8 @@ namespace sluice::ctl {
 
 std::string status_text(const Json& status, Colours colours);
 std::string connections_text(const Json& answer, Colours colours);
+// The calls of all listeners of an answer, or of the one that it is.
+std::string grpc_text(const Json& answer, Colours colours);
 std::string event_line(const Json& event, Colours colours);
 std::string plan_text(const Json& plan, Colours colours);
 std::string reload_text(const Json& answer, Colours colours);

@@ -195,6 +195,7 @@ void Http2ClientStream::fail(Fault fault) {
 Fault Http2ClientStream::fault_of(std::uint32_t error_code) const {
     const bool refused = error_code == NGHTTP2_REFUSED_STREAM;
     if (refused && !answer_begun_) return Fault::unprocessed;
+    if (peer_reset_ && error_code == NGHTTP2_CANCEL) return Fault::cancelled;
     return refused || peer_reset_ ? Fault::reset : Fault::protocol;
 }
 

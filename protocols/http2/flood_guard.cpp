@@ -18,12 +18,13 @@ constexpr Budget kBudgets[kFloods] = {
     {500, 50},    // ping: gRPC clients measure bandwidth with them
     {1000, 100},  // priority: browsers build a tree with some
     {100, 10},    // empty_data
-    {1000, 100},  // window_update: beside two for each DATA frame that we sent
+    {1000, 100},  // window_update: beside those that were earned by DATA that we sent
     {500, 10},    // tiny_window
     {20, 1},      // header_list
 };
 constexpr std::uint32_t kUpdatesForFrame = 2;  // of the stream and of the connection
-constexpr std::size_t kBytesForUpdate = 1024;  // clients that open their windows in steps smaller than this are rare
+constexpr std::size_t kBytesForUpdate = 4;     // gRPC's clients send two for a message, which has 5 bytes or more
+constexpr std::uint32_t kMostEarned = 65'536;  // a client may read late what was sent long ago
 constexpr std::size_t kWholeBite = 1024;       // whoever takes this much may leave a crumb where its window ends
 
 }  // namespace
@@ -31,18 +32,19 @@ constexpr std::size_t kWholeBite = 1024;       // whoever takes this much may le
 bool FloodGuard::spend(Flood kind, std::int64_t now_ms, std::uint32_t amount) {
     const auto at = static_cast<std::size_t>(kind);
     refill(now_ms);
+    if (kind == Flood::window_update && amount <= earned_) {
+        earned_ -= amount;
+        return true;
+    }
     spent_[at] += amount;
     return spent_[at] <= kBudgets[at].burst;
 }
 
 void FloodGuard::sent_data(std::size_t bytes) {
-    refund(Flood::window_update, kUpdatesForFrame + static_cast<std::uint32_t>(bytes / kBytesForUpdate));
-    if (bytes >= kWholeBite) refund(Flood::tiny_window, 1);
-}
-
-void FloodGuard::refund(Flood kind, std::uint32_t amount) {
-    auto& spent = spent_[static_cast<std::size_t>(kind)];
-    spent -= std::min(spent, amount);
+    const auto earned = kUpdatesForFrame + static_cast<std::uint32_t>(bytes / kBytesForUpdate);
+    earned_ = std::min(earned_ + earned, kMostEarned);
+    auto& crumbs = spent_[static_cast<std::size_t>(Flood::tiny_window)];
+    if (bytes >= kWholeBite && crumbs > 0) --crumbs;
 }
 
 void FloodGuard::refill(std::int64_t now_ms) {

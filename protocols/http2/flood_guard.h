@@ -22,8 +22,8 @@ public:
 
 private:
     void refill(std::int64_t now_ms);
-    void refund(Flood kind, std::uint32_t amount);
     std::array<std::uint32_t, kFloods> spent_{};
+    std::uint32_t earned_ = 0;  // WINDOW_UPDATEs
     std::uint32_t refilled_s_;
 };
 

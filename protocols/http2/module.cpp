@@ -1,5 +1,6 @@
 #include "protocols/http2/module.h"
 
+#include "core/http/exchange_book.h"
 #include "core/net/session.h"
 #include "protocols/http2/callbacks.h"
 #include "protocols/http2/client_session.h"
@@ -23,7 +24,24 @@ std::unique_ptr<Session> Http2Module::make_session(SessionHost& host) {
     const ListenerContext& context = *host.context();
     const bool http1 = context.tls && context.allow_http1 && host.alpn() != "h2";
     if (http1) return http1_.make_session(host);
-    return std::make_unique<ServerSession>(*this, host);
+    return make_session(host, *this);
+}
+
+std::unique_ptr<Session> Http2Module::make_session(SessionHost& host, Dialect& dialect) {
+    return std::make_unique<ServerSession>(*this, host, dialect);
+}
+
+void Http2Module::refuse(Stream& stream, Reason reason) {
+    const int status = status_of(reason);
+    const std::string body = refusal_body(status);
+    stream.send_head(refusal_head(status, body), End::no);
+    stream.send_body(Bytes(body), End::yes);
+}
+
+IdleRule Http2Module::idle_rule(const SessionHost& host) const {
+    const config::PoolSettings& pool = host.context()->pool;
+    if (host.requests() == 0) return {pool.headers_timeout, Reason::headers_timeout};
+    return {pool.session_idle_timeout, Reason::session_idle_timeout};
 }
 
 std::unique_ptr<ClientSession> Http2Module::make_client_session(ClientHost& host) {

@@ -11,12 +11,13 @@
 #include "core/net/listener_context.h"
 #include "protocols/http2/block_pool.h"
 #include "protocols/http2/client_stream.h"
+#include "protocols/http2/dialect.h"
 #include "protocols/http2/nghttp2_session.h"
 #include "protocols/http2/server_stream.h"
 
 namespace sluice::http2 {
 
-class Http2Module final : public ProtocolModule, public ClientModule {
+class Http2Module final : public ProtocolModule, public ClientModule, private Dialect {
 public:
     // `http1` makes the sessions of clients that choose HTTP/1.1; it outlives this one.
     Http2Module(HttpServices& services, ProtocolModule& http1);
@@ -24,6 +25,8 @@ public:
     config::Protocol protocol() const override { return config::Protocol::http2; }
     std::vector<std::string> alpn(const config::ListenerConfig& listener) const override;
     std::unique_ptr<Session> make_session(SessionHost& host) override;
+    // Of another protocol that is spoken in HTTP/2; `dialect` outlives the session.
+    std::unique_ptr<Session> make_session(SessionHost& host, Dialect& dialect);
 
     config::UpstreamProtocol upstream_protocol() const override { return config::UpstreamProtocol::http2; }
     std::string_view client_alpn() const override { return "h2"; }
@@ -40,6 +43,12 @@ public:
     auto& client_streams() { return client_streams_; }
 
 private:
+    // Dialect: HTTP itself.
+    void refuse(Stream& stream, Reason reason) override;
+    bool hurries_bodies() const override { return true; }
+    IdleRule idle_rule(const SessionHost& host) const override;
+    std::unique_ptr<ConnectionRules> make_rules(SessionHost&) override { return nullptr; }
+
     HttpServices& services_;
     ProtocolModule& http1_;
     CallbacksPtr callbacks_, client_callbacks_;

@@ -31,15 +31,16 @@ nghttp2_nv borrowed_field(std::string_view name, std::string_view value) {
             NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE};
 }
 
-void append_goaway(ByteQueue& out, std::int32_t last_stream_id, std::uint32_t error_code) {
-    constexpr std::string_view kHead("\0\0\x08\x07\0\0\0\0\0", 9);
+void append_goaway(ByteQueue& out, std::int32_t last_stream_id, std::uint32_t error_code, std::string_view debug) {
+    const char head[] = {0, 0, static_cast<char>(8 + debug.size()), NGHTTP2_GOAWAY, 0, 0, 0, 0, 0};
     const auto number = [](std::uint32_t n) {
         return std::array<char, 4>{static_cast<char>(n >> 24), static_cast<char>(n >> 16), static_cast<char>(n >> 8),
                                    static_cast<char>(n)};
     };
-    out.append(kHead);
+    out.append(Bytes(head, sizeof head));
     for (const auto& bytes : {number(static_cast<std::uint32_t>(last_stream_id)), number(error_code)})
         out.append(Bytes(bytes.data(), bytes.size()));
+    out.append(debug);
 }
 
 }  // namespace sluice::http2

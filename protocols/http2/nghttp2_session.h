@@ -33,7 +33,8 @@ OptionsPtr make_options();
 // A field whose text lives until its frame was sent.
 nghttp2_nv borrowed_field(std::string_view name, std::string_view value);
 
-// After a fatal error nghttp2 writes nothing more, and the peer is still to be told (RFC 9113, 6.8).
-void append_goaway(ByteQueue& out, std::int32_t last_stream_id, std::uint32_t error_code);
+// After a fatal error nghttp2 writes nothing more, and the peer is still to be told (RFC 9113, 6.8). debug: at most 247
+// bytes.
+void append_goaway(ByteQueue& out, std::int32_t last_stream_id, std::uint32_t error_code, std::string_view debug = {});
 
 }  // namespace sluice::http2

@@ -19,19 +19,22 @@ namespace {
 // A client that has changed its mind has found no fault.
 bool tells_error(std::uint32_t code) { return code != NGHTTP2_NO_ERROR && code != NGHTTP2_CANCEL; }
 
-constexpr std::uint8_t kDrainPing[8] = {'s', 'l', 'u', 'i', 'c', 'e', 'g', 'o'};
 constexpr Bytes kPlainAnswer =
     "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: 28\r\nconnection: close\r\n\r\n"
     "This port speaks HTTP/2 only";
 
 }  // namespace
 
-ServerSession::ServerSession(Http2Module& module, SessionHost& host)
+ServerSession::ServerSession(Http2Module& module, SessionHost& host, Dialect& dialect)
     : module_(module),
       host_(host),
+      dialect_(dialect),
+      connection_rules_(dialect.make_rules(host)),
       memory_(module.blocks(), module.slots(), host.chunks().budget()),
       guard_(host.manager().worker().loop.now_ms()),
       rest_(host.chunks()),
+      max_memory_(rules().max_session_memory),
+      max_header_list_(rules().max_header_list_size),
       // Without TLS the client may yet turn out to speak HTTP/1: it is told so in plain text, and before all else.
       heard_(host.alpn() == "h2") {
     ++stats().sessions;
@@ -51,11 +54,6 @@ HttpServices& ServerSession::services() { return module_.services(); }
 std::vector<nghttp2_nv>& ServerSession::scratch() { return module_.scratch(); }
 Http2Stats& ServerSession::stats() const { return host_.manager().stats().http2; }
 std::int64_t ServerSession::now_ms() const { return host_.manager().worker().loop.now_ms(); }
-IdleRule ServerSession::idle_rule() const {
-    if (host_.requests() == 0) return {rules().headers_timeout, Reason::headers_timeout};
-    return {rules().session_idle_timeout, Reason::session_idle_timeout};
-}
-
 bool ServerSession::has_room() const {
     return (out_ ? out_->size() : 0) + host_.pending_bytes() < Transport::kHighWater;
 }
@@ -73,7 +71,7 @@ void ServerSession::start() {
     const nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, value(pool.max_concurrent_streams)},
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, value(pool.initial_window_size)},
-        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, value(pool.max_header_list_size)},
+        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, value(max_header_list_)},
         {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},    // RFC 9218, 2.1
         {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},  // RFC 8441, 3; the last, for it may be left out
     };
@@ -90,6 +88,7 @@ Status ServerSession::on_read(Bytes bytes) {
     if (stage_ == Stage::finished) return {};
     heard_ = in_read_ = active_ = true;
     moment_us_ = EventLoop::now_us();
+    if (connection_rules_) connection_rules_->on_read(now_ms());
     const ssize_t taken =
         nghttp2_session_mem_recv(raw(), reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
     in_read_ = false;
@@ -107,6 +106,7 @@ void ServerSession::tell_error(int error, Bytes input) {
         if (http1) return finish(Reason::bad_request, CloseMode::linger);
         return break_off(NGHTTP2_PROTOCOL_ERROR, Reason::protocol_error);
     }
+    if (pesters_) return break_off(NGHTTP2_ENHANCE_YOUR_CALM, Reason::too_many_pings, "too_many_pings");
     if (flooded_ || error == NGHTTP2_ERR_FLOODED) {
         ++stats().floods[static_cast<std::size_t>(flood_)];
         return break_off(NGHTTP2_ENHANCE_YOUR_CALM, Reason::flood);
@@ -114,10 +114,10 @@ void ServerSession::tell_error(int error, Bytes input) {
     break_off(NGHTTP2_INTERNAL_ERROR, Reason::protocol_error);
 }
 
-void ServerSession::break_off(std::uint32_t code, Reason reason) {
+void ServerSession::break_off(std::uint32_t code, Reason reason, std::string_view debug) {
     stats().session_errors.add(code);
     const std::int32_t last = nghttp2_session_get_last_proc_stream_id(raw());
-    append_goaway(rest_, last, code);
+    append_goaway(rest_, last, code, debug);
     finish(reason, CloseMode::linger);
 }
 
@@ -178,7 +178,7 @@ int ServerSession::open_stream(std::int32_t id) {
 
 int ServerSession::on_header(Bytes name, Bytes value) {
     if (!reading_head_) return 0;
-    const std::size_t most = rules().max_header_list_size;
+    const std::size_t most = max_header_list_;
     RequestReader& reader = reading_head_->reader();
     if (reading_head_->in_trailers()) reader.add_trailer(name, value, most);
     else reader.add(name, value, most);
@@ -210,9 +210,8 @@ int ServerSession::on_frame(const nghttp2_frame& frame) {
             if (tells_error(frame.rst_stream.error_code)) stats().stream_errors.add(frame.rst_stream.error_code);
             break;
         case NGHTTP2_PING:
-            if ((frame.hd.flags & NGHTTP2_FLAG_ACK) != 0 &&
-                std::memcmp(frame.ping.opaque_data, kDrainPing, sizeof kDrainPing) == 0)
-                take_acknowledgement();
+            if ((frame.hd.flags & NGHTTP2_FLAG_ACK) == 0) take_ping();
+            else if (std::memcmp(frame.ping.opaque_data, kDrainPing, kPingSize) == 0) take_acknowledgement();
             break;
         case NGHTTP2_GOAWAY:
             peer_left_ = true;
@@ -220,21 +219,18 @@ int ServerSession::on_frame(const nghttp2_frame& frame) {
             break;
         default: break;
     }
-    return flooded_ ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+    return flooded_ || pesters_ ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
-// An acknowledgement may overtake streams that the client has ready to send. So the last word waits for a round trip
-// in which none was opened.
-void ServerSession::take_acknowledgement() {
-    if (!std::exchange(quiet_, true)) nghttp2_submit_ping(raw(), NGHTTP2_FLAG_NONE, kDrainPing);
-    else acknowledged_ = true;
+void ServerSession::take_ping() {
+    pesters_ = connection_rules_ && !connection_rules_->on_ping(rules(), streams_, now_ms());
 }
 
 void ServerSession::end_headers(const nghttp2_frame& frame) {
     ServerStream* stream = std::exchange(reading_head_, nullptr);
     if (!stream) return;
     const bool ends = (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
-    if (stream->reader().list_size() > rules().max_header_list_size && !spend(Flood::header_list)) return;
+    if (stream->reader().list_size() > max_header_list_ && !spend(Flood::header_list)) return;
     if (stream->in_trailers()) stream->finish_trailers();
     else stream->finish_head(ends);
 }
@@ -333,6 +329,7 @@ int ServerSession::on_frame_sent(const nghttp2_frame& frame) {
     switch (frame.hd.type) {
         case NGHTTP2_HEADERS:
         case NGHTTP2_DATA: {
+            if (connection_rules_) connection_rules_->on_answer();
             const bool ends = (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
             const ServerStream* stream = ends ? find(frame.hd.stream_id) : nullptr;
             // RFC 9113, 8.1: the rest of a request that was answered is not wanted.
@@ -352,6 +349,10 @@ int ServerSession::on_frame_sent(const nghttp2_frame& frame) {
         case NGHTTP2_GOAWAY:
             goaway_code_ = frame.goaway.error_code;
             if (goaway_code_ != NGHTTP2_NO_ERROR) stats().session_errors.add(goaway_code_);
+            else if (stage_ == Stage::announced) nghttp2_submit_ping(raw(), NGHTTP2_FLAG_NONE, kDrainPing);
+            break;
+        case NGHTTP2_WINDOW_UPDATE:
+            if (connection_rules_) connection_rules_->on_answer();
             break;
         default: break;
     }
@@ -400,95 +401,6 @@ void ServerSession::let_go(ServerStream& stream, std::uint32_t error_code) {
 
 void ServerSession::cut_streams() {
     while (!open_.empty()) let_go(open_.front(), NGHTTP2_CANCEL);
-}
-
-// --- time ---
-
-void ServerSession::update_phase() {
-    if (stage_ == Stage::finished || !ready_) return;
-    const Phase phase = reading_head_ ? Phase::header : streams_ > 0 ? Phase::write : Phase::idle;
-    // A session that was busy within the turn begins to be idle anew.
-    if (std::exchange(touched_, false) || phase != phase_) host_.enter(phase_ = phase);
-    if (!memory_.asleep()) watch();
-}
-
-// Nobody waits for the peer in a session of quiet tunnels.
-void ServerSession::watch() {
-    if (streams_ == 0) wake_in(kSleepAfter);
-    else if (streams_ > tunnels_ || !unsent_.empty()) wake_in(Progress::interval(rules()));
-    if (stage_ == Stage::announced) wake_in(announced_ms_ + kAckTime - now_ms());
-}
-
-void ServerSession::wake_in(std::int64_t delay_ms) {
-    const std::int64_t due = now_ms() + delay_ms;
-    if (due < due_ms_) host_.manager().worker().loop.timers().arm(*this, due_ms_ = due);
-}
-
-void ServerSession::on_timer(std::int64_t now) {
-    due_ms_ = kNever;
-    if (stage_ == Stage::finished) return;
-    if (idle()) return rest();
-    open_.for_each([&](ServerStream& stream) {
-        if (!stream.check(now)) spend(Flood::tiny_window, kStallCost);
-    });
-    if (stage_ == Stage::announced && now >= announced_ms_ + kAckTime) acknowledged_ = true;
-    host_.schedule_write();
-}
-
-// Nothing came since the timer was set: the memory can be put to better use.
-void ServerSession::rest() {
-    if (std::exchange(active_, false) || nghttp2_session_want_write(raw())) return watch();
-    memory_.sleep();
-}
-
-// --- the end ---
-
-// Exchanges end by themselves, tunnels have to be told.
-void ServerSession::close_when_idle(Reason reason) {
-    open_.for_each([reason](ServerStream& stream) { stream.close_when_idle(reason); });
-    announce_end(reason);
-}
-
-void ServerSession::announce_end(Reason reason) {
-    if (closing_ == Reason::none) closing_ = reason;
-    if (stage_ == Stage::finished || stage_ == Stage::last) return;
-    // Asked twice, or the place is needed at once.
-    if (stage_ == Stage::announced || reason == Reason::shed) acknowledged_ = true;
-    if (stage_ == Stage::open) {
-        stage_ = Stage::announced;
-        announced_ms_ = now_ms();
-        quiet_ = streams_ == 0;
-        nghttp2_submit_shutdown_notice(raw());
-        nghttp2_submit_ping(raw(), NGHTTP2_FLAG_NONE, kDrainPing);
-        watch();
-    }
-    host_.schedule_write();
-}
-
-// Only from on_write: between naming the last stream and telling it no other may begin.
-void ServerSession::send_last_goaway() {
-    heard_ = true;  // or not: then it is told nevertheless
-    stage_ = Stage::last;
-    last_id_ = nghttp2_session_get_last_proc_stream_id(raw());
-    nghttp2_submit_goaway(raw(), NGHTTP2_FLAG_NONE, last_id_, NGHTTP2_NO_ERROR, nullptr, 0);
-}
-
-void ServerSession::finish_if_over() {
-    if (stage_ == Stage::finished) return;
-    if (nghttp2_session_want_write(raw())) return;
-    if (goaway_code_ != NGHTTP2_NO_ERROR && !nghttp2_session_want_read(raw()))
-        return finish(Reason::protocol_error, CloseMode::linger);
-    if (streams_ > 0) return;
-    if (stage_ == Stage::last) return finish(closing_, closing_ == Reason::shed ? CloseMode::flush : CloseMode::linger);
-    if (read_ended_) finish(Reason::peer_closed, CloseMode::flush);
-    else if (peer_left_) finish(Reason::peer_closed, CloseMode::linger);  // it may still acknowledge something
-}
-
-void ServerSession::finish(Reason reason, CloseMode mode) {
-    stage_ = Stage::finished;
-    moment_us_ = EventLoop::now_us();
-    cut_streams();
-    host_.finish(reason, mode);
 }
 
 }  // namespace sluice::http2

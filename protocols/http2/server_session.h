@@ -3,12 +3,13 @@
 // Inside nghttp2's callbacks things are only submitted; on_write alone takes what is to be sent.
 // Created by Http2Module for a Connection, which owns it.
 //
-//   open --close_when_idle: GOAWAY(2^31-1), PING--> announced --ACK, or a second--> last --no stream left--> finished
+//   open --close_when_idle: GOAWAY(2^31-1), then PING--> announced --ACK, or a second--> last --no stream left--> finished
 //     `------ a broken rule, a flood: GOAWAY(code), running streams are cut ------------------------------------^
 
 #include <vector>
 
 #include "core/net/timer_wheel.h"
+#include "protocols/http2/dialect.h"
 #include "protocols/http2/flood_guard.h"
 #include "protocols/http2/nghttp2_session.h"
 #include "protocols/http2/server_stream.h"
@@ -20,7 +21,7 @@ class Http2Module;
 
 class ServerSession final : public Session, private ServerStream::Owner, private Timer {
 public:
-    ServerSession(Http2Module& module, SessionHost& host);
+    ServerSession(Http2Module& module, SessionHost& host, Dialect& dialect);
     ~ServerSession() override;
 
     void start() override;
@@ -31,7 +32,8 @@ public:
     void on_writable() override {}
     void close_when_idle(Reason reason) override;
     bool idle() const override { return streams_ == 0 && !reading_head_ && stage_ == Stage::open; }
-    IdleRule idle_rule() const override;
+    IdleRule idle_rule() const override { return dialect_.idle_rule(host_); }
+    void on_settings_changed() override;
     std::size_t exchanges() const override { return streams_; }
     // To pause it would stop the WINDOW_UPDATEs that free what it holds; has_memory() bounds it instead.
     std::size_t held_bytes() const override { return 0; }
@@ -40,6 +42,8 @@ private:
     template <class, class>
     friend struct Callbacks;
     enum class Stage : std::uint8_t { open, announced, last, finished };
+    static constexpr std::size_t kPingSize = 8;  // bytes
+    static const std::uint8_t kDrainPing[kPingSize];
     static constexpr std::int64_t kSleepAfter = 1000;  // ms without a stream
     static constexpr std::int64_t kAckTime = 1000;     // ms that the peer has to acknowledge the announcement
     static constexpr std::size_t kCrumb = 256;         // bytes of DATA; less, when more waits, is a crumb
@@ -53,9 +57,11 @@ private:
     }
     SessionHost& host() override { return host_; }
     HttpServices& services() override;
+    Dialect& dialect() override { return dialect_; }
+    std::size_t max_header_list() override { return max_header_list_; }
     std::vector<nghttp2_nv>& scratch() override;
     std::uint64_t moment_us() override { return moment_us_; }
-    bool has_memory() override { return memory_.used() + held_ + queued_ < rules().max_session_memory; }
+    bool has_memory() override { return memory_.used() + held_ + queued_ < max_memory_; }
     void on_queued(ServerStream& stream, std::ptrdiff_t bytes) override;
     void on_held(std::ptrdiff_t bytes) override;
     void on_output() override;
@@ -83,7 +89,9 @@ private:
     bool spend(Flood kind, std::uint32_t amount = 1);
     void trip(Flood kind);
     void tell_error(int error, Bytes input);
-    void break_off(std::uint32_t code, Reason reason);
+    void break_off(std::uint32_t code, Reason reason, std::string_view debug = {});
+    void take_ping();
+    bool obey(std::int64_t now_ms);
     void run_tunnels();
     void pull(ByteQueue& out);
     bool serve_unsent();
@@ -93,7 +101,7 @@ private:
     void finish_if_over();
     void finish(Reason reason, CloseMode mode);
     void watch();
-    void wake_in(std::int64_t delay_ms);
+    void wake_at(std::int64_t due_ms);
     void rest();
     void on_timer(std::int64_t now_ms) override;
     bool has_room() const;
@@ -103,6 +111,8 @@ private:
 
     Http2Module& module_;
     SessionHost& host_;
+    Dialect& dialect_;
+    std::unique_ptr<ConnectionRules> connection_rules_;  // null: none
     SessionMemory memory_;
     SessionPtr nghttp2_;
     FloodGuard guard_;
@@ -113,8 +123,10 @@ private:
     ByteQueue* out_ = nullptr;                       // while on_write runs
     ByteQueue rest_;                                 // written before on_write: what nghttp2 does not write itself
     std::size_t streams_ = 0, queued_ = 0, held_ = 0;
-    std::size_t tunnels_ = 0;        // of the streams
-    std::size_t refusals_ = 0;       // RST_STREAMs of ours that are still to be sent
+    std::size_t tunnels_ = 0;   // of the streams
+    std::size_t refusals_ = 0;  // RST_STREAMs of ours that are still to be sent
+    // As they were when it began, which its peer was told.
+    std::size_t max_memory_, max_header_list_;
     std::size_t unconsumed_ = 0;     // bytes of the connection's window that wait for memory
     std::int32_t last_id_ = 0;       // of the last GOAWAY; streams above it were never seen
     std::uint32_t goaway_code_ = 0;  // that nghttp2 has sent
@@ -131,6 +143,7 @@ private:
     bool quiet_ = false;    // no stream was opened since the last PING of the drain was sent
     bool touched_ = false;  // a stream was opened since the phase was told
     bool in_read_ = false, read_ended_ = false, peer_left_ = false, flooded_ = false, acknowledged_ = false;
+    bool pesters_ = false;  // with pings
 };
 
 }  // namespace sluice::http2

@@ -41,7 +41,7 @@ void ServerStream::charge_growth() {
 void ServerStream::finish_head(bool ends) {
     if (in_trailers_) return;
     const config::PoolSettings& pool = exchange_.config->pool;
-    Reason reason = reader_.finish(pool.max_header_list_size, !ends);
+    Reason reason = reader_.finish(owner_->max_header_list(), !ends);
     request_complete_ = ends;
     bodiless_ = reader_.head().method == "HEAD";
     charge_growth();
@@ -58,7 +58,8 @@ void ServerStream::dispatch(bool ends) {
     // Whoever knows nothing of it might say 200, which would mean that he has agreed.
     if (upgrades && !exchange_.route->takes_upgrades()) return refuse(Reason::not_implemented);
     if (upgrades) tunnel_ = std::make_unique<StreamHost>(*this, owner_->host());
-    else if (!ends) progress_ = std::make_unique<Progress>(sample(now_ms()), now_ms());
+    else if (!ends && owner_->dialect().hurries_bodies())
+        progress_ = std::make_unique<Progress>(sample(now_ms()), now_ms());
     handler_->on_request(reader_.head(), *this);
     if (gave_up_ || answer_ == Answer::complete || handed_over()) return;
     if (ends || upgrades) handler_->on_complete();
@@ -115,7 +116,7 @@ void ServerStream::begin_trailers() {
 void ServerStream::finish_trailers() {
     charge_growth();
     if (tunnel_) return give_up(NGHTTP2_PROTOCOL_ERROR);  // RFC 9113, 8.5: only DATA may come
-    if (!reader_.fits(exchange_.config->pool.max_header_list_size)) refuse(Reason::header_too_large);
+    if (!reader_.fits(owner_->max_header_list())) refuse(Reason::header_too_large);
     end_request();
 }
 
@@ -131,12 +132,9 @@ void ServerStream::end_request() {
 // --- the answer ---
 
 void ServerStream::refuse(Reason reason) {
-    const int status = status_of(reason);
-    if (answer_ != Answer::none || status == 0) return give_up(NGHTTP2_CANCEL);
+    if (answer_ != Answer::none || status_of(reason) == 0) return give_up(NGHTTP2_CANCEL);
     handler_.reset();
-    const std::string body = refusal_body(status);
-    send_head(refusal_head(status, body), End::no);
-    send_body(Bytes(body), End::yes);
+    owner_->dialect().refuse(*this, reason);
 }
 
 void ServerStream::send_head(const ResponseHead& head, End end) {

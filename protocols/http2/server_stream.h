@@ -20,6 +20,7 @@
 #include "core/net/progress.h"
 #include "core/net/session.h"
 #include "core/net/transport.h"
+#include "protocols/http2/dialect.h"
 #include "protocols/http2/egress_body.h"
 #include "protocols/http2/nghttp2_session.h"
 #include "protocols/http2/request_reader.h"
@@ -38,6 +39,8 @@ public:
         virtual nghttp2_session* raw() = 0;
         virtual SessionHost& host() = 0;
         virtual HttpServices& services() = 0;
+        virtual Dialect& dialect() = 0;
+        virtual std::size_t max_header_list() = 0;       // that the peer was told
         virtual std::vector<nghttp2_nv>& scratch() = 0;  // for the fields of one head
         virtual std::uint64_t moment_us() = 0;           // when the read or write began that is going on
         virtual bool has_memory() = 0;                   // the session holds less than it may

@@ -107,7 +107,8 @@ void RelayOpening::dress(OutgoingRequest& request) {
 // What is no refusal and no agreement either must not reach the client: over HTTP/2 a 200 would mean that it is open.
 void RelayOpening::on_head(ResponseHead& head, End end) {
     if (head.status != 101 && (head.status < 200 || head.status >= 300)) return ProxyHandler::on_head(head, end);
-    if (head.status != 101 || !check_answer(head, key_, protocols_, extensions_).empty()) return reject_answer();
+    if (head.status != 101 || !check_answer(head, key_, protocols_, extensions_).empty())
+        return reject_answer(Failure::protocol);
     const std::string subprotocol(head.headers.get("sec-websocket-protocol"));
     const std::string extensions(head.headers.get("sec-websocket-extensions"));
     target().forwarding().answer(head);

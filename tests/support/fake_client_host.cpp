@@ -24,8 +24,8 @@ std::string text_of(const ResponseHead& head) {
 }  // namespace
 
 const char* fault_name(Fault fault) {
-    static constexpr const char* kNames[] = {"none",     "unprocessed",      "closed", "reset",
-                                             "protocol", "header_too_large", "cut"};
+    static constexpr const char* kNames[] = {"none",      "unprocessed", "closed",           "reset",
+                                             "cancelled", "protocol",    "header_too_large", "cut"};
     return kNames[static_cast<std::size_t>(fault)];
 }
 

@@ -82,7 +82,7 @@ TEST_CASE("bad keys", "[config][bad]") {
         {"listeners a map", "listeners: {name: x}\n", ":1:12: listeners: expected a list of maps, got a map"},
         {"listener a text", "listeners: [web]\n", ":1:13: listeners[0]: expected a map of keys and values, got a text"},
         {"misspelt", with_pool("keepalive_timeout: 5s"),
-         ":6:7: listeners[0].pool.keepalive_timeout: unknown key 'keepalive_timeout', did you mean "
+         ":6:26: listeners[0].pool.keepalive_timeout: keepalive_timeout is only for protocol grpc, did you mean "
          "'keep_alive_timeout'?"},
         {"far from all", with_listener("zzzzzzzzz: {}"),
          ":4:5: listeners[0].zzzzzzzzz: unknown key 'zzzzzzzzz', expected one of name, protocol, bind, allow_http1, "
@@ -106,9 +106,11 @@ TEST_CASE("bad keys", "[config][bad]") {
         {"missing location", with_route("redirect: {}"),
          ":5:19: listeners[0].routes[0].redirect.location: missing key 'location', expected a text"},
         {"no action", with_route("match: {path: /}"),
-         ":5:9: listeners[0].routes[0]: expected exactly one of respond, redirect, echo, proxy, websocket, got 0"},
+         ":5:9: listeners[0].routes[0]: expected exactly one of respond, redirect, echo, proxy, websocket, builtin, "
+         "got 0"},
         {"two actions", with_route("{respond: {}, echo: {}}"),
-         ":5:23: listeners[0].routes[0]: expected exactly one of respond, redirect, echo, proxy, websocket, got 2"},
+         ":5:23: listeners[0].routes[0]: expected exactly one of respond, redirect, echo, proxy, websocket, builtin, "
+         "got 2"},
     });
 }
 
@@ -153,7 +155,7 @@ TEST_CASE("bad values", "[config][bad]") {
         {"an enum", with_pool("at_limit: drop"),
          ":6:17: listeners[0].pool.at_limit: expected one of shed_idle, refuse, got 'drop'"},
         {"another protocol", with_listener("protocol: gopher"),
-         ":4:15: listeners[0].protocol: expected one of http, https, http2, websocket, got 'gopher'"},
+         ":4:15: listeners[0].protocol: expected one of http, https, http2, grpc, websocket, got 'gopher'"},
         {"log level", with_top("log: {level: trace}"),
          ":1:14: log.level: expected one of debug, info, warning, error, got 'trace'"},
         {"access format", with_top("log: {access: {format: xml}}"),

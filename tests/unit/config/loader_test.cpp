@@ -73,7 +73,7 @@ TEST_CASE("the default file loads without a word", "[config]") {
     CHECK(loaded->config.listeners[0].bind.host == "127.0.0.1");
     CHECK(loaded->config.listeners[0].routes.size() == 4);
     CHECK(loaded->config.listeners[0].routes[1].action == RouteAction(WebSocketAction{}));
-    REQUIRE(loaded->config.listeners.size() == 2);
+    REQUIRE(loaded->config.listeners.size() == 3);
     const ListenerConfig& secure = loaded->config.listeners[1];
     CHECK(secure.name == "secure");
     CHECK(secure.protocol == Protocol::http2);
@@ -81,6 +81,11 @@ TEST_CASE("the default file loads without a word", "[config]") {
     CHECK(secure.tls->main.certificate == "self-signed");
     CHECK(secure.allow_http1);
     CHECK(secure.routes == loaded->config.listeners[0].routes);
+    const ListenerConfig& calls = loaded->config.listeners[2];
+    CHECK(calls.protocol == Protocol::grpc);
+    CHECK(calls.bind.text() == "127.0.0.1:50051");
+    REQUIRE(calls.routes.size() == 1);
+    CHECK(calls.routes[0].action == RouteAction(BuiltinAction{}));
 }
 
 TEST_CASE("the example in the default file loads without a word once it is no comment", "[config]") {
@@ -99,9 +104,11 @@ TEST_CASE("the example in the default file loads without a word once it is no co
     CHECK(texts(result) == std::vector<std::string>{});
     REQUIRE(result);
     CHECK(result->warnings.empty());
-    REQUIRE(result->config.upstreams.size() == 1);
+    REQUIRE(result->config.upstreams.size() == 2);
     CHECK(result->config.upstreams[0].endpoints.size() == 2);
     CHECK(std::holds_alternative<ProxyAction>(result->config.listeners[0].routes.at(1).action));
+    CHECK(result->config.upstreams[1].protocol == UpstreamProtocol::grpc);
+    CHECK(std::holds_alternative<ProxyAction>(result->config.listeners[2].routes.at(1).action));
 }
 
 TEST_CASE("aliases are followed", "[config]") {

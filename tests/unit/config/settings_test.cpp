@@ -25,7 +25,7 @@ TEST_CASE("each row of the table is whole", "[config][settings]") {
         CHECK(number.has_value() == (row.range.max > 0));
         if (number) CHECK((*number >= row.range.min && *number <= row.range.max));
     }
-    CHECK(ids.size() == 147);
+    CHECK(ids.size() == 159);
     CHECK(builtin_settings().find("nothing") == nullptr);
 }
 
@@ -37,29 +37,53 @@ TEST_CASE("the reload classes are those that are promised", "[config][settings]"
         "pool.ping_interval",           "pool.pong_timeout",         "pool.connection_timeout",
         "pool.close_timeout",           "pool.max_message_size",     "pool.max_frame_size",
         "pool.max_messages_per_second", "pool.max_bytes_per_second", "pool.max_pending_bytes"};
+    static constexpr std::nullopt_t none = std::nullopt;
+    const ReloadClasses of_http2{none, none, restart, none, none}, of_calls{none, none, none, live, none};
+    const ReloadClasses of_streams{none, none, restart, new_connections, none};
+    const ReloadClasses of_requests{live, live, restart, live, none}, of_all{live, live, restart, live, live};
+    const ReloadClasses of_messages{live, live, restart, none, live}, not_of_calls{live, live, live, none, live};
     const std::map<std::string, ReloadClasses> others{
-        {"allow_http1", {std::nullopt, std::nullopt, new_connections, std::nullopt}},
-        {"on_pool_change", {std::nullopt, std::nullopt, live, std::nullopt}},
+        {"allow_http1", {none, none, new_connections, none, none}},
+        {"on_pool_change", {none, none, live, none, none}},
         {"proxy_protocol", everywhere(new_connections)},
         {"upstream.protocol", everywhere(new_connections)},
         {"upstream.proxy_protocol", everywhere(new_connections)},
-        {"upstream.pool.max_concurrent_streams", {std::nullopt, std::nullopt, live, std::nullopt}},
+        {"upstream.pool.max_concurrent_streams", {none, none, live, live, none}},
+        {"upstream.health_check.service", of_calls},
+        {"builtin.services", of_calls},
+        {"proxy.strip_prefix", not_of_calls},
+        {"proxy.allow_underscores", not_of_calls},
         {"pool.drain_timeout", everywhere(live)},
-        {"pool.max_connections", {live, live, restart, live}},
-        {"pool.max_connections_per_client", {live, live, restart, live}},
-        {"pool.handshake_timeout", {live, live, restart, live}},
-        {"pool.max_header_size", {live, live, restart, live}},
-        {"pool.max_body_size", {live, live, restart, live}},
-        {"pool.max_concurrent_streams", {std::nullopt, std::nullopt, restart, std::nullopt}},
-        {"pool.initial_window_size", {std::nullopt, std::nullopt, restart, std::nullopt}},
-        {"pool.connection_window_size", {std::nullopt, std::nullopt, restart, std::nullopt}},
-        {"pool.max_session_memory", {std::nullopt, std::nullopt, restart, std::nullopt}},
-        {"pool.max_header_list_size", {std::nullopt, std::nullopt, restart, std::nullopt}},
-        {"pool.session_idle_timeout", {std::nullopt, std::nullopt, restart, std::nullopt}}};
-    constexpr ReloadClasses kOfWebSockets{std::nullopt, std::nullopt, std::nullopt, live};
+        {"pool.max_connections", of_all},
+        {"pool.max_connections_per_client", of_all},
+        {"pool.handshake_timeout", of_all},
+        {"pool.headers_timeout", of_requests},
+        {"pool.write_timeout", of_requests},
+        {"pool.min_data_rate", of_requests},
+        {"pool.min_data_rate_grace", of_requests},
+        {"pool.at_limit", of_requests},
+        {"pool.max_header_size", of_messages},
+        {"pool.max_body_size", of_messages},
+        {"pool.max_concurrent_streams", of_streams},
+        {"pool.initial_window_size", of_streams},
+        {"pool.connection_window_size", of_streams},
+        {"pool.max_session_memory", of_streams},
+        {"pool.max_header_list_size", of_streams},
+        {"pool.session_idle_timeout", of_http2},
+        {"pool.keepalive_time", of_calls},
+        {"pool.keepalive_timeout", of_calls},
+        {"pool.keepalive_permit_without_calls", of_calls},
+        {"pool.min_client_ping_interval", of_calls},
+        {"pool.max_receive_message_length", of_calls},
+        {"pool.max_send_message_length", of_calls},
+        {"pool.max_connection_idle", of_calls},
+        {"pool.max_connection_age", of_calls},
+        {"pool.max_connection_age_grace", of_calls},
+        {"pool.max_connection_age_force", of_calls}};
+    const ReloadClasses for_websockets{none, none, none, none, live};
     const auto of_section = [](Section section) -> ReloadClasses {
-        if (section == Section::pool) return {live, live, restart, std::nullopt};
-        if (section == Section::websocket_pool) return {live, live, live, std::nullopt};
+        if (section == Section::pool) return {live, live, restart, none, none};
+        if (section == Section::websocket_pool) return {live, live, live, none, none};
         constexpr Section kHandshakes[] = {Section::tls, Section::certificate, Section::upstream_tls};
         const bool handshake = std::ranges::find(kHandshakes, section) != std::end(kHandshakes);
         return everywhere(handshake ? new_connections : live);
@@ -69,15 +93,14 @@ TEST_CASE("the reload classes are those that are promised", "[config][settings]"
         const auto other = others.find(row.id());
         const ReloadClasses expected = rebinds.contains(row.id())         ? everywhere(rebind)
                                        : restarts.contains(row.id())      ? everywhere(ReloadClass::restart)
-                                       : of_websockets.contains(row.id()) ? kOfWebSockets
+                                       : of_websockets.contains(row.id()) ? for_websockets
                                        : other != others.end()            ? other->second
                                                                           : of_section(row.section);
         CHECK((row.classes == expected));
-        CHECK(row.applies_to(Protocol::http2) != of_websockets.contains(row.id()));
     }
-    CHECK(builtin_settings().find("pool.max_concurrent_streams")->protocols_text() == "http2");
-    CHECK(builtin_settings().find("pool.max_connections")->protocols_text() == "http, https, http2, websocket");
-    CHECK(builtin_settings().find("pool.at_limit")->protocols_text() == "http, https, http2");
+    CHECK(builtin_settings().find("pool.max_concurrent_streams")->protocols_text() == "http2, grpc");
+    CHECK(builtin_settings().find("pool.max_connections")->protocols_text() == "http, https, http2, grpc, websocket");
+    CHECK(builtin_settings().find("pool.at_limit")->protocols_text() == "http, https, http2, grpc");
     CHECK(builtin_settings().find("pool.ping_interval")->protocols_text() == "websocket");
 }
 
@@ -111,8 +134,8 @@ TEST_CASE("the printed defaults are a file that loads, with every key", "[config
     const std::string text = defaults_yaml();
     CAPTURE(text);
     const Config config = loaded(text);
-    REQUIRE(config.listeners.size() == 3);
-    REQUIRE(config.upstreams.size() == 3);
+    REQUIRE(config.listeners.size() == 4);
+    REQUIRE(config.upstreams.size() == 4);
     for (const UpstreamConfig& upstream : config.upstreams) {
         CHECK(upstream.pool == UpstreamPool{});
         CHECK(upstream.passive_health == PassiveHealth{});
@@ -224,8 +247,8 @@ TEST_CASE("the schema closes each map and describes each key", "[config][print]"
     CHECK(count("\"additionalProperties\": false") == sections().size() + 1 + 1);
     CHECK(count("\"description\": ") == sections().size() + 1 + table.rows().size() + again);
     CHECK(count("\"shed_idle\"") == 2);
-    CHECK(count("\"type\": \"boolean\"") == 10);
-    CHECK(count("\"default\": true") == 6);
+    CHECK(count("\"type\": \"boolean\"") == 12);
+    CHECK(count("\"default\": true") == 7);
     CHECK(count("\"default\": 0.8") == 1);
     CHECK(count("\"default\": \"200-399\"") == 1);
     CHECK(schema.find("\"default\": [\n") != schema.npos);  // retry.on

@@ -214,9 +214,9 @@ TEST_CASE("which protocol has tls", "[config][tls][bad]") {
     CHECK(problems(listener("http2", "")) == Texts{});
     // Not known which was meant: nothing is said of what it needs.
     CHECK(problems(with_tls("certificate: /a", "htps")) ==
-          Texts{"f:4:15: listeners[0].protocol: expected one of http, https, http2, websocket, got 'htps'"});
+          Texts{"f:4:15: listeners[0].protocol: expected one of http, https, http2, grpc, websocket, got 'htps'"});
     CHECK(problems(listener("h2", "    allow_http1: false\n")) ==
-          Texts{"f:4:15: listeners[0].protocol: expected one of http, https, http2, websocket, got 'h2'"});
+          Texts{"f:4:15: listeners[0].protocol: expected one of http, https, http2, grpc, websocket, got 'h2'"});
 }
 
 TEST_CASE("keys that a protocol has no use for are refused", "[config][bad]") {
@@ -234,11 +234,11 @@ TEST_CASE("keys that a protocol has no use for are refused", "[config][bad]") {
     const Texts expected{
         "f:6:18: listeners[0].allow_http1: allow_http1 is only for protocol http2",
         "f:7:21: listeners[0].on_pool_change: on_pool_change is only for protocol http2",
-        "f:10:31: listeners[0].pool.max_concurrent_streams: max_concurrent_streams is only for protocol http2",
-        "f:11:28: listeners[0].pool.initial_window_size: initial_window_size is only for protocol http2",
-        "f:12:31: listeners[0].pool.connection_window_size: connection_window_size is only for protocol http2",
-        "f:13:27: listeners[0].pool.max_session_memory: max_session_memory is only for protocol http2",
-        "f:14:29: listeners[0].pool.max_header_list_size: max_header_list_size is only for protocol http2",
+        "f:10:31: listeners[0].pool.max_concurrent_streams: max_concurrent_streams is only for protocol http2, grpc",
+        "f:11:28: listeners[0].pool.initial_window_size: initial_window_size is only for protocol http2, grpc",
+        "f:12:31: listeners[0].pool.connection_window_size: connection_window_size is only for protocol http2, grpc",
+        "f:13:27: listeners[0].pool.max_session_memory: max_session_memory is only for protocol http2, grpc",
+        "f:14:29: listeners[0].pool.max_header_list_size: max_header_list_size is only for protocol http2, grpc",
         "f:15:29: listeners[0].pool.session_idle_timeout: session_idle_timeout is only for protocol http2"};
     CHECK(problems(listener("http", keys)) == expected);
     CHECK(problems(listener("https", keys + "    tls: {certificate: /a}\n")) == expected);

@@ -113,7 +113,7 @@ TEST_CASE("a whole upstream is read", "[config][upstream]") {
     CHECK(api.tls == UpstreamTls{"api.example.com", false, "", "/etc/me.pem", "/etc/me.key", TlsVersion::tls13,
                                  TlsVersion::tls13, Position{}});
     CHECK(api.pool == UpstreamPool{2, 8, 0, 250ms, 1s, 0.75, 0.3, 0s, 0s, 0, 24h, 7});
-    CHECK(api.health_check == HealthCheckConfig{CheckType::http, 100ms, 50ms, "/h?a=b", "a:1", 204, 204, 1, 3});
+    CHECK(api.health_check == HealthCheckConfig{CheckType::http, 100ms, 50ms, "/h?a=b", "a:1", "", 204, 204, 1, 3});
     CHECK(api.passive_health == PassiveHealth{0, 1s, 2s, 1.0});
     CHECK(api.where.line == 9);
     CHECK(api.tls->where.line == 22);
@@ -292,10 +292,11 @@ TEST_CASE("settings of an upstream that don't fit together", "[config][upstream]
           Texts{"f:7:14: upstreams[0].balance: expected one of least_requests, round_robin, consistent_hash, got "
                 "'hash'"});
     CHECK(problems(with("pool", "max_concurrent_streams: 5")) ==
-          Texts{"f:7:31: upstreams[0].pool.max_concurrent_streams: max_concurrent_streams is only for protocol http2"});
+          Texts{"f:7:31: upstreams[0].pool.max_concurrent_streams: max_concurrent_streams is only for protocol http2, "
+                "grpc"});
     CHECK(problems(upstream("    protocol: http2\n    pool: {max_concurrent_streams: 5}\n")) == Texts{});
     CHECK(problems(upstream("    protocol: https\n    pool: {max_concurrent_streams: 5}\n")) ==
-          Texts{"f:6:15: upstreams[0].protocol: expected one of http, http2, websocket, got 'https'"});
+          Texts{"f:6:15: upstreams[0].protocol: expected one of http, http2, grpc, websocket, got 'https'"});
 }
 
 TEST_CASE("what a request is hashed by", "[config][upstream][bad]") {
@@ -348,7 +349,7 @@ TEST_CASE("bad checks of health", "[config][upstream][bad]") {
           Texts{"f:7:13: upstreams[0].health_check.fall: expected a whole number from 1 to 1000, got "
                 "'0'"});
     CHECK(check("type: icmp") ==
-          Texts{"f:7:13: upstreams[0].health_check.type: expected one of http, tcp, got 'icmp'"});
+          Texts{"f:7:13: upstreams[0].health_check.type: expected one of http, tcp, grpc, got 'icmp'"});
     CHECK(check("path: healthz") ==
           Texts{"f:7:13: upstreams[0].health_check.path: expected a path that starts with '/', without blanks, control "
                 "characters and '#', got 'healthz'"});

@@ -1,4 +1,5 @@
 #include <catch2/catch.hpp>
+#include <set>
 
 #include "tests/unit/config/websocket_support.h"
 
@@ -145,16 +146,19 @@ TEST_CASE("each key of open websockets has its range, in both pools", "[config][
 TEST_CASE("a websocket listener's pool has the keys of its protocol only", "[config][websocket][bad]") {
     CHECK(problems(sockets("{max_connections: 1, max_connections_per_client: 1, handshake_timeout: 1s, "
                            "max_header_size: 4KiB, max_body_size: 1, drain_timeout: 1s}")) == Texts{});
+    const std::set<std::string> of_calls_too{"at_limit", "headers_timeout", "write_timeout", "min_data_rate",
+                                             "min_data_rate_grace"};
     for (const std::string key : {"at_limit: shed_idle", "at_limit: refuse", "keep_alive_timeout: 1s",
                                   "headers_timeout: 1s", "request_timeout: 1s", "write_timeout: 1s",
                                   "min_data_rate: 1B/s", "min_data_rate_grace: 1s", "max_requests_per_connection: 1"}) {
         const std::string name = key.substr(0, key.find(':'));
         const std::string column = std::to_string(12 + name.size() + 2);
         CHECK(problems(sockets("{" + key + "}")) ==
-              at_pool(column, name + ": " + name + " is only for protocol http, https, http2"));
+              at_pool(column, name + ": " + name + " is only for protocol http, https, http2" +
+                                  (of_calls_too.contains(name) ? ", grpc" : "")));
     }
     CHECK(problems(sockets("{max_concurrent_streams: 1}")) ==
-          at_pool("36", "max_concurrent_streams: max_concurrent_streams is only for protocol http2"));
+          at_pool("36", "max_concurrent_streams: max_concurrent_streams is only for protocol http2, grpc"));
     const std::string others[] = {"http", "https, tls: {certificate: self-signed}", "http2"};
     for (const std::string& protocol : others) {
         CAPTURE(protocol);
@@ -212,7 +216,7 @@ TEST_CASE("a relay leads to an upstream of protocol websocket", "[config][websoc
     // While the protocol is wrong, it is not known what was meant.
     CHECK(problems("listeners: [{name: a, bind: '127.0.0.1:1', routes: [{websocket: {relay: {upstream: b}}}]}]\n"
                    "upstreams: [{name: b, protocol: ws, endpoints: [a:1]}]\n") ==
-          Texts{"f:2:33: upstreams[0].protocol: expected one of http, http2, websocket, got 'ws'"});
+          Texts{"f:2:33: upstreams[0].protocol: expected one of http, http2, grpc, websocket, got 'ws'"});
 }
 
 TEST_CASE("what a relay does to the path is told", "[config][websocket]") {
@@ -230,7 +234,8 @@ TEST_CASE("an upstream of protocol websocket", "[config][websocket]") {
     CHECK(problems(upstream(", health_check: {type: tcp}")) == Texts{});
     CHECK(problems(upstream(", proxy_protocol: v2")) == Texts{});
     CHECK(problems(upstream(", pool: {max_concurrent_streams: 2}")) ==
-          Texts{"f:3:88: upstreams[0].pool.max_concurrent_streams: max_concurrent_streams is only for protocol http2"});
+          Texts{"f:3:88: upstreams[0].pool.max_concurrent_streams: max_concurrent_streams is only for protocol http2, "
+                "grpc"});
     const auto unused = load_text(upstream("", "{echo: {}}"), "f");
     REQUIRE(unused);
     REQUIRE(unused->warnings.size() == 1);
@@ -276,7 +281,7 @@ TEST_CASE("a websocket listener's own pool holds for its routes", "[config][webs
     CHECK(problems(with("pool: {ping_interval: 1s}", "http2")) == Texts{});
     // While the protocol is wrong, it is not known whose pool holds.
     CHECK(problems(with("pool: {}", "ws")) ==
-          Texts{"f:4:15: listeners[0].protocol: expected one of http, https, http2, websocket, got 'ws'"});
+          Texts{"f:4:15: listeners[0].protocol: expected one of http, https, http2, grpc, websocket, got 'ws'"});
 }
 
 TEST_CASE("origins are stored as browsers send them", "[config][websocket]") {

@@ -54,6 +54,32 @@ config::RouteConfig route(const std::string& name, config::RouteMatch match) {
     return {std::move(match), config::RespondAction{200, {}, name}};
 }
 
+// Builtin routes take the path /mine alone; what no route takes is answered "none".
+class ChoosyTargets final : public RouteTargets {
+public:
+    std::unique_ptr<RouteTarget> make(const config::ProxyAction&) override { return nullptr; }
+    std::unique_ptr<RouteTarget> make(const config::WebSocketAction&, const config::RouteMatch&) override {
+        return nullptr;
+    }
+    std::unique_ptr<RouteTarget> make(const config::BuiltinAction&) override { return std::make_unique<Choosy>(); }
+    std::unique_ptr<RouteTarget> make_fallback() override { return std::make_unique<Named>("none"); }
+
+private:
+    class Named : public RouteTarget {
+    public:
+        explicit Named(const char* name) : answer_({200, {}, name}) {}
+        std::unique_ptr<Handler> make_handler() const override { return answer_.make_handler(); }
+
+    private:
+        RespondTarget answer_;
+    };
+    class Choosy final : public Named {
+    public:
+        Choosy() : Named("choosy") {}
+        bool takes(const RequestHead& head) const override { return head.path == "/mine"; }
+    };
+};
+
 }  // namespace
 
 TEST_CASE("the longest prefix of whole segments wins, whatever the order", "[router]") {
@@ -107,4 +133,19 @@ TEST_CASE("where no route matches there is 404, and 204 for OPTIONS *", "[router
     const Router all({route("all", {})});
     CHECK(found(all, {.path = "/anything"}) == "all");
     CHECK(found(all, {.method = "OPTIONS", .path = "*"}) == "204");
+}
+
+TEST_CASE("a route whose target does not take a request leaves it to the next", "[router]") {
+    ChoosyTargets targets;
+    const Router router({{{.path = "/"}, config::BuiltinAction{}}, route("rest", {.path = "/"})}, &targets);
+    CHECK(found(router, {.path = "/mine"}) == "choosy");
+    CHECK(found(router, {.path = "/other"}) == "rest");
+}
+
+TEST_CASE("who makes the targets says what is done where no route matches", "[router]") {
+    ChoosyTargets targets;
+    const Router router({{{}, config::BuiltinAction{}}}, &targets);
+    CHECK(found(router, {.path = "/mine"}) == "choosy");
+    CHECK(found(router, {.path = "/other"}) == "none");
+    CHECK(found(router, {.method = "OPTIONS", .path = "*"}) == "204");
 }

@@ -116,7 +116,7 @@ TEST_CASE("who a stream was handed to hears all that comes from there on", "[htt
     CHECK(one.answer.body == "first");
     CHECK_FALSE(one.answer.over());
     CHECK(next.body == "second");
-    CHECK(next.failed == Fault::reset);
+    CHECK(next.failed == Fault::cancelled);
     CHECK(next.events == std::vector<std::string>{"body", "failed"});
     CHECK(one.answer.events == std::vector<std::string>{"head", "body"});
 }

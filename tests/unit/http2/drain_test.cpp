@@ -208,6 +208,7 @@ TEST_CASE("max_requests_per_connection ends a session within its spread, and los
     }
     CHECK(requests >= 9);
     CHECK(requests <= 11);
+    talk.host.wish_close(Reason::drain);  // nghttp2 acknowledges nothing when it has no stream and may open none
     CHECK(talk.ending() == "max_requests, linger");
 
     Talk many(pool);  // of one read

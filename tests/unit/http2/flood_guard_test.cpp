@@ -67,15 +67,21 @@ TEST_CASE("CONTINUATION frames are counted anew for each block", "[http2][flood]
     CHECK_FALSE(guard.spend(Flood::continuation, kStart));
 }
 
-TEST_CASE("each DATA frame that was sent pays for two WINDOW_UPDATEs, and for no more", "[http2][flood]") {
+TEST_CASE("each DATA frame that was sent pays for two WINDOW_UPDATEs, and one for 4 bytes", "[http2][flood]") {
     FloodGuard guard(kStart);
-    for (int i = 0; i < 10; ++i) guard.sent_data(100);  // nothing to pay for yet
-    CHECK(passes(guard, Flood::window_update, kStart, 1000) == 1000);
+    for (int i = 0; i < 10; ++i) guard.sent_data(100);
+    CHECK(passes(guard, Flood::window_update, kStart, 2000) == 10 * (2 + 25) + 1000);
     for (int i = 0; i < 5000; ++i) {
-        guard.sent_data(100);
-        REQUIRE(passes(guard, Flood::window_update, kStart, 2) == 2);
+        guard.sent_data(7);
+        REQUIRE(passes(guard, Flood::window_update, kStart, 3) == 3);
     }
     CHECK_FALSE(guard.spend(Flood::window_update, kStart));
+}
+
+TEST_CASE("what is earned by DATA does not grow for ever", "[http2][flood]") {
+    FloodGuard guard(kStart);
+    for (int i = 0; i < 1000; ++i) guard.sent_data(16 * 1024);
+    CHECK(passes(guard, Flood::window_update, kStart, 1'000'000) == 65'536 + 1000);
 }
 
 TEST_CASE("who takes much may leave crumbs and open its windows in small steps", "[http2][flood]") {

@@ -155,6 +155,8 @@ private:
     std::unique_ptr<RouteTarget> make(const config::WebSocketAction&, const config::RouteMatch&) override {
         return std::make_unique<TunnelTarget>(seen);
     }
+    std::unique_ptr<RouteTarget> make(const config::BuiltinAction&) override { return nullptr; }
+    std::unique_ptr<RouteTarget> make_fallback() override { return nullptr; }
 };
 
 inline Fields connect_fields(const std::string& path = "/ws", const Fields& more = {}) {

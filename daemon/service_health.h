@@ -1,0 +1,31 @@
+#pragma once
+// What grpc.health.v1 says of a name. "" is the daemon itself; any other is a service of the call's listener, and follows
+// the health of the upstream that its route leads to. Of one moment: made for a look, and not kept.
+
+#include <string>
+
+#include "daemon/admin/control.h"
+
+namespace sluice {
+
+enum class Serving : std::uint8_t { serving, not_serving, unknown };
+const char* to_string(Serving serving);  // as in the protocol
+
+class ServiceHealth {
+public:
+    explicit ServiceHealth(admin::Control& control) : control_(control), status_(control.status()) {}
+
+    // Nothing is serving any more once the daemon or the listener drains. Unknown: no route leads there.
+    Serving of(const std::string& listener, const std::string& service) const;
+
+private:
+    Serving of_action(const config::RouteAction& action) const;
+
+    admin::Control& control_;
+    admin::DaemonStatus status_;
+};
+
+// It drains, or is no longer there.
+bool is_leaving(Worker& worker, const std::string& listener);
+
+}  // namespace sluice

@@ -1,0 +1,64 @@
+#pragma once
+// One call that is relayed: a proxied request whose messages are followed by their prefixes as they go by, whose deadline
+// is the client's, and whose failures end in a grpc-status. Owned by the client's stream, like every handler.
+
+#include <string>
+
+#include "core/upstream/proxy_handler.h"
+#include "protocols/grpc/framing.h"
+#include "protocols/grpc/status.h"
+#include "protocols/grpc/target.h"
+
+namespace sluice::grpc {
+
+// Ends a call of which nothing was answered.
+void end_call(Stream& stream, const Ending& ending);
+// Whether it is a call of gRPC at all. If not, it is answered as HTTP has it: 415, 405.
+bool check_call(const RequestHead& head, Stream& stream);
+
+class CallHandler : public ProxyHandler {
+public:
+    explicit CallHandler(const ProxyTarget& target) : ProxyHandler(target) {}
+
+    void on_request(const RequestHead& head, Stream& stream) override;
+    void on_body(Bytes bytes) override;
+    // Half a connection says nothing: a stream ends by itself, or is reset.
+    bool gives_up_on_half_close() const override { return false; }
+
+protected:
+    void dress(OutgoingRequest& request) override;
+
+private:
+    void dress_answer(ResponseHead& head) override;
+    void answer_failure(Failure failure) override;
+    void break_off(Failure failure) override;
+    void end_answer() override;
+    void on_head(ResponseHead& head, End end) override;
+    void on_answer_body(Bytes bytes) override;
+    void on_answer_trailers(const HeaderMap& trailers) override;
+
+    void refuse_message(const char* key, const MessageFollower& messages, std::uint64_t most);
+    Ending ending(Failure failure) const;
+    void take_status(std::string_view value);
+    void end_with(const Ending& ending);
+    const config::GrpcRules& rules() const;
+    GrpcCall& call() const;
+
+    MessageFollower in_, out_;     // from the client, to it
+    std::int64_t arrived_ms_ = 0;  // when the client's deadline began to run
+    int foreign_status_ = 0;       // of an answer that was HTTP, but not gRPC; 0 = none
+    std::string detail_;           // of what was too large
+};
+
+// To the services of our own, who are told where the call came from.
+class BuiltinHandler final : public CallHandler {
+public:
+    explicit BuiltinHandler(const BuiltinTarget& builtin) : CallHandler(builtin.proxy()), builtin_(builtin) {}
+
+private:
+    void dress(OutgoingRequest& request) override;
+
+    const BuiltinTarget& builtin_;
+};
+
+}  // namespace sluice::grpc
