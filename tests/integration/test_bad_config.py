@@ -74,7 +74,7 @@ BAD = [
     ("redirect_newline", HEAD + "    routes:\n      - redirect: {location: \"/a\\nb\"}\n", [(6, ("location",))]),
     ("not_utf8", HEAD + ROUTES + "# \xff", [(None, ())]),
     ("nul", HEAD + ROUTES + "# \0\n", [(None, ())]),
-    ("protocol_of_a_later_release", HEAD + "    protocol: grpc\n" + ROUTES, [(5, ("protocol", "http"))]),
+    ("protocol_of_a_later_release", HEAD + "    protocol: http3\n" + ROUTES, [(5, ("protocol", "http"))]),
     ("three_at_once",
      HEAD + "    pool:\n      max_connections: none\n      keep_alive_timeout: 5\n      at_limit: never\n",
      [(6, ("max_connections",)), (7, ("keep_alive_timeout",)), (8, ("at_limit",))]),

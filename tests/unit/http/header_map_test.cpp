@@ -21,6 +21,18 @@ TEST_CASE("fields keep their order, names are lower case and values trimmed", "[
     CHECK(order == "content-type=text/plain;x-a=1;x-a=2;empty=;");
 }
 
+TEST_CASE("capitals and nothing else are lowered, wherever they stand in a name", "[header_map]") {
+    for (std::size_t before = 0; before < 17; ++before)
+        for (int c = 0; c < 256; ++c) {
+            const std::string name = std::string(before, '@') + static_cast<char>(c) + "[`{Z";
+            HeaderMap map;
+            map.add(name, "");
+            std::string wanted = std::string(before, '@') + static_cast<char>(c) + "[`{z";
+            if (c >= 'A' && c <= 'Z') wanted[before] = static_cast<char>(c + 32);
+            REQUIRE(map[0].name == wanted);
+        }
+}
+
 TEST_CASE("stored text is indexed in place, names lowered in the copy", "[header_map]") {
     const std::string source = "Host: Example.com\r\nX-Empty:\r\n";
     HeaderMap map;
