@@ -19,11 +19,19 @@ bool may_be_call(const RouteMatch& match) {
     return depth(match.exact_path) == kDepthOfCall && !match.exact_path.ends_with('/');
 }
 
-bool is_open_to_others(const ListenerConfig& listener) {
-    const BindAddress& bind = listener.bind;
-    const bool local =
-        bind.kind == BindAddress::Kind::unix_socket || bind.host.starts_with("127.") || bind.host == "::1";
-    return !local && !(listener.tls && listener.tls->client_auth == ClientAuth::require);
+bool asks_for_certificates(const ListenerConfig& listener) {
+    return listener.tls && listener.tls->client_auth == ClientAuth::require;
+}
+
+// Of whoever reaches the admin service. The sockets of listeners are open to all users.
+std::string exposure(const BindAddress& bind) {
+    const std::string can = " can drain and reload the daemon: ";
+    if (bind.kind == BindAddress::Kind::unix_socket)
+        return "whoever can enter the folder of " + bind.text() + can + "let only its users in";
+    if (bind.host.starts_with("127.") || bind.host == "::1") return {};
+    return "whoever reaches " + bind.text() + can +
+           "bind a loopback address or a unix socket in a folder that only its users can enter, or set "
+           "client_auth: require";
 }
 
 class GrpcChecks : Rules {
@@ -75,10 +83,8 @@ private:
                         const std::string& path) {
         if (services.empty()) error(path, "expected at least one, got an empty list");
         const bool admin = std::ranges::find(services, BuiltinService::admin) != services.end();
-        if (admin && is_open_to_others(listener))
-            warn(path, "whoever reaches " + listener.bind.text() +
-                           " can drain and reload the daemon: bind a loopback address or a unix socket, or set "
-                           "client_auth: require");
+        if (!admin || asks_for_certificates(listener)) return;
+        if (const std::string text = exposure(listener.bind); !text.empty()) warn(path, text);
     }
 
     void check_match(const RouteMatch& match, const std::string& path) {

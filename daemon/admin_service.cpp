@@ -4,7 +4,6 @@
 
 #include "core/net/session.h"
 #include "daemon/admin/event_stream.h"
-#include "daemon/admin/json_upstreams.h"
 #include "daemon/builtin_stream.h"
 #include "daemon/loop_timer.h"
 
@@ -16,11 +15,8 @@ using admin::Json;
 using grpc::Code;
 
 // With the endpoints of the upstreams: a client has one method for all.
-Json snapshot(admin::Control& control) {
-    Json json = admin::status_json(control);
-    Json& upstreams = json["upstreams"] = Json::array();
-    for (const auto& [name, cluster] : control.clusters().all()) upstreams.push_back(admin::upstream_json(*cluster));
-    return json;
+Json snapshot(admin::Control& control, admin::Detail listeners) {
+    return admin::status_json(control, listeners, admin::Detail::full);
 }
 
 // Of the configuration, or removed from it and still draining.
@@ -30,16 +26,14 @@ bool knows(Worker& worker, const std::string& name) {
     return known;
 }
 
-std::string no_listener(const std::string& name) { return "no listener named '" + name + "'"; }
-
 void list_connections(const BuiltinRequest& request) {
     Worker& worker = request.control.worker();
     const admin::ConnectionFilter filter{request.text("listener"), request.text("state"), request.text("peer"),
                                          request.number("limit", admin::ConnectionFilter().limit)};
     if (!filter.listener.empty() && !knows(worker, filter.listener))
-        return refuse(*request.call, Code::not_found, no_listener(filter.listener));
+        return refuse(*request.call, Code::not_found, admin::no_listener(filter.listener));
     if (!filter.state.empty() && !is_phase(filter.state))
-        return refuse(*request.call, Code::invalid_argument, "no such state '" + filter.state + "'");
+        return refuse(*request.call, Code::invalid_argument, "no such state " + admin::in_quotes(filter.state));
     answer(*request.call, admin::connections_json(worker, filter));
 }
 
@@ -63,8 +57,9 @@ void plan(const BuiltinRequest& request) {
 
 void answer_done(const BuiltinRequest& request, const std::string& listener, const Status& done, const Json& good) {
     if (done) return answer(*request.call, good);
-    if (done.error().code == Errc::closed) return refuse(*request.call, Code::not_found, no_listener(listener));
-    refuse(*request.call, Code::failed_precondition, "listener '" + listener + "': " + describe(done.error()));
+    const bool unknown = done.error().code == Errc::closed;
+    refuse(*request.call, unknown ? Code::not_found : Code::failed_precondition,
+           admin::refusal_of(listener, done.error()));
 }
 
 void restart_listener(const BuiltinRequest& request) {
@@ -92,6 +87,8 @@ public:
         request.control.worker().events.follow(*this);
         run();
     }
+    // Before an end comes, too: the drain itself is in the ring by then.
+    void look(const ServiceHealth&) override { run(); }
     void on_room() override { run(); }
 
 private:
@@ -124,7 +121,7 @@ private:
         return static_cast<std::int64_t>(std::clamp(request.number("interval_ms", kUsual), kLeast, kMost));
     }
     void tell() {
-        if (call_->waiting() == 0) call_->send(admin::text_of(snapshot(control_)));
+        if (call_->waiting() == 0) call_->send(admin::text_of(snapshot(control_, admin::Detail::summary)));
         timer_.start(interval_ms_);
     }
 
@@ -141,7 +138,8 @@ std::unique_ptr<BuiltinStream> open_stream(const BuiltinRequest& request) {
 
 constexpr BuiltinMethod kMethods[] = {
     {.path = "/sluice.admin.v1.Admin/GetStatus",
-     .answer = [](const BuiltinRequest& request) { answer(*request.call, snapshot(request.control)); }},
+     .answer =
+         [](const BuiltinRequest& request) { answer(*request.call, snapshot(request.control, admin::Detail::full)); }},
     {.path = "/sluice.admin.v1.Admin/ListConnections", .answer = list_connections},
     {.path = "/sluice.admin.v1.Admin/Reload", .answer = reload, .effect = Effect::changes},
     {.path = "/sluice.admin.v1.Admin/Plan", .answer = plan},

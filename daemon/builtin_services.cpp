@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/base/log.h"
+#include "core/base/text.h"
 #include "core/base/units.h"
 #include "daemon/service_health.h"
 
@@ -11,8 +12,15 @@ namespace sluice {
 
 namespace {
 
+std::unique_ptr<BuiltinStream> hold(const BuiltinRequest&) { return std::make_unique<BuiltinStream>(); }
+
+constexpr BuiltinMethod kReflection[] = {
+    {.path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", .open = hold},
+    {.path = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", .open = hold},
+};
+
 const BuiltinMethod* find_method(const std::string& path) {
-    for (const auto methods : {health_methods(), admin_methods()}) {
+    for (const auto methods : {health_methods(), admin_methods(), std::span<const BuiltinMethod>(kReflection)}) {
         const auto found = std::ranges::find(methods, path, &BuiltinMethod::path);
         if (found != methods.end()) return &*found;
     }
@@ -21,7 +29,7 @@ const BuiltinMethod* find_method(const std::string& path) {
 
 void log_change(const BuiltinRequest& request) {
     const std::string& path = request.call->method();
-    const std::string listener = request.text("listener");
+    const std::string listener = shorten(request.text("listener"), admin::kMaxEcho);
     log::write(log::Level::info,
                "admin: " + path.substr(path.rfind('/') + 1) + (listener.empty() ? "" : " " + listener),
                {{"PEER", request.call->peer()}});
@@ -58,7 +66,7 @@ BuiltinServices::BuiltinServices(admin::Control& control)
 
 void BuiltinServices::on_call(std::shared_ptr<grpc::BuiltinCall> call) {
     const BuiltinMethod* method = find_method(call->method());
-    if (!method) return refuse(*call, grpc::Code::unimplemented, "unknown method " + call->method());
+    if (!method) return refuse(*call, grpc::Code::unimplemented, "unknown method " + admin::in_quotes(call->method()));
     auto message = admin::Json::parse(call->request(), nullptr, false);
     if (!message.is_object()) return refuse(*call, grpc::Code::internal, "the request is not understood");
     const BuiltinRequest request{control_, std::move(call), std::move(message)};
@@ -68,8 +76,11 @@ void BuiltinServices::on_call(std::shared_ptr<grpc::BuiltinCall> call) {
 }
 
 void BuiltinServices::open(const BuiltinMethod& method, const BuiltinRequest& request) {
+    if (streams_.size() >= kMostStreams)
+        return refuse(*request.call, grpc::Code::resource_exhausted, "too many streams of builtin services");
     Running running{request.call, generation_of(request.call->listener()), method.open(request)};
-    if (!goes_on(running, ServiceHealth(control_))) return;
+    request.call->forget_request();
+    if (!running.stream || !goes_on(running, ServiceHealth(control_))) return;
     if (streams_.empty()) tick_.start(kLook);
     streams_.emplace(request.call.get(), std::move(running));
 }
@@ -86,11 +97,18 @@ void BuiltinServices::look() {
 
 // What there is to tell is told first.
 bool BuiltinServices::goes_on(const Running& running, const ServiceHealth& health) const {
-    const std::string& listener = running.call->listener();
     running.stream->look(health);
-    if (!is_leaving(control_.worker(), listener) && generation_of(listener) == running.generation) return true;
-    refuse(*running.call, grpc::Code::unavailable, "the listener is draining");
-    return false;
+    const char* why = end_of(running, health);
+    if (why) refuse(*running.call, grpc::Code::unavailable, why);
+    return !why;
+}
+
+// Null: it goes on.
+const char* BuiltinServices::end_of(const Running& running, const ServiceHealth& health) const {
+    const std::string& listener = running.call->listener();
+    if (is_leaving(control_.worker(), listener) || generation_of(listener) != running.generation)
+        return "the listener is draining";
+    return health.offers(listener, running.call->method()) ? nullptr : "the service is no longer offered here";
 }
 
 std::uint32_t BuiltinServices::generation_of(const std::string& listener) const {

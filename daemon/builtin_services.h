@@ -1,6 +1,7 @@
 #pragma once
 // What the daemon answers itself over gRPC: grpc.health.v1.Health and sluice.admin.v1.Admin. One table of methods; it
-// owns the streams, and ends them when the listener that they came through drains, or else that would wait for them.
+// owns the streams, and ends them when the listener that they came through drains, or else that would wait for them,
+// and when it no longer offers their service. Those of server reflection, which are answered elsewhere, it only ends.
 // Owned by the daemon, used in the loop; the Control outlives it.
 
 #include <map>
@@ -13,6 +14,8 @@ namespace sluice {
 
 class BuiltinServices final : public grpc::Backend {
 public:
+    static constexpr std::size_t kMostStreams = 1000;  // of all listeners: each costs a look now and then
+
     explicit BuiltinServices(admin::Control& control);
 
     // The configuration, a listener or the daemon itself changed its state: who watches is told now.
@@ -36,6 +39,7 @@ private:
 
     void open(const BuiltinMethod& method, const BuiltinRequest& request);
     bool goes_on(const Running& running, const ServiceHealth& health) const;
+    const char* end_of(const Running& running, const ServiceHealth& health) const;
     std::uint32_t generation_of(const std::string& listener) const;
 
     admin::Control& control_;

@@ -41,7 +41,7 @@ enum class Effect { none, changes };  // what it changes is logged
 struct BuiltinMethod {
     std::string_view path;  // "/package.Service/Method"
     void (*answer)(const BuiltinRequest&) = nullptr;
-    std::unique_ptr<BuiltinStream> (*open)(const BuiltinRequest&) = nullptr;
+    std::unique_ptr<BuiltinStream> (*open)(const BuiltinRequest&) = nullptr;  // null: it has refused the call
     Effect effect = Effect::none;
 };
 

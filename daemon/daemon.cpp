@@ -19,6 +19,9 @@ constexpr std::int64_t kAdminGrace = 500;     // ms for answers on the admin soc
 constexpr std::int64_t kServicesWait = 1000;  // ms for the end of the builtin services
 constexpr std::int64_t kDay = 86'400'000;     // ms
 
+// As logs have it: no name that an upstream could be given.
+constexpr const char* kBuiltin = "(builtin)";
+
 log::Level log_level(config::LogLevel level) {
     static constexpr log::Level kLevels[] = {log::Level::debug, log::Level::info, log::Level::warning,
                                              log::Level::error};
@@ -39,7 +42,7 @@ config::PoolSettings admin_pool() {
 // that last.
 ClusterSettings builtin_cluster(const Modules& modules, Dialer& dialer) {
     config::UpstreamConfig config;
-    config.name = "builtin";
+    config.name = kBuiltin;
     config.protocol = config::UpstreamProtocol::grpc;
     config.endpoints = {{.kind = config::EndpointConfig::Kind::unix_socket, .path = "in-process"}};
     config.pool.max_connections = 4;
@@ -75,7 +78,7 @@ Daemon::Daemon(Options options)
       worker_(default_memory_limit()),
       builtin_services_(*this),
       services_(worker_.loop, builtin_services_),
-      builtin_(std::make_shared<Cluster>(worker_, "builtin")),
+      builtin_(std::make_shared<Cluster>(worker_, kBuiltin)),
       reloader_(worker_, clusters_, modules_, options_.config, options_.admin_socket, *this),
       write_wait_(worker_.loop, [this] { reload_waiting(); }),
       drain_delay_(worker_.loop, [this] { stop_listeners(false); }),

@@ -126,6 +126,8 @@ public:
     // and with the next on_write all was said.
     enum class Tunnel : std::uint8_t { none, open, ended };
     virtual Tunnel tunnel() const { return Tunnel::none; }
+    // Asks the peer whether it is there, for which anything that comes is an answer. false: its protocol has no such question.
+    virtual bool ping() { return false; }
     // Takes no more exchanges, says so (GOAWAY), and calls ClientHost::finish when the running ones have ended.
     virtual void close_when_idle() = 0;
     virtual std::size_t held_bytes() const = 0;

@@ -87,6 +87,14 @@ ResponseHead refusal_head(int status, const std::string& body) {
     return head;
 }
 
+void send_refusal(Stream& stream, int status, std::string_view name, std::string_view value) {
+    const std::string body = refusal_body(status);
+    ResponseHead head = refusal_head(status, body);
+    if (!name.empty()) head.headers.add(name, value);
+    stream.send_head(head, End::no);
+    stream.send_body(Bytes(body), End::yes);
+}
+
 std::string refusal_body(int status) {
     return std::to_string(status) + " " + std::string(reason_phrase(status)) + "\n";
 }

@@ -25,6 +25,8 @@ bool was_last_request(const SessionHost& host);
 
 // The status of the answer that a refusal gets; 0: none, the connection just closes.
 int status_of(Reason reason);
+// An answer of ours with that status and a short text, and one more field if it has a name.
+void send_refusal(Stream& stream, int status, std::string_view name = {}, std::string_view value = {});
 // "404 Not Found\n"
 std::string refusal_body(int status);
 // For an answer of ours whose body is that.

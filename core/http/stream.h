@@ -26,8 +26,9 @@ public:
     virtual void on_body(Bytes bytes) = 0;                    // borrowed until it returns
     virtual void on_trailers(const HeaderMap& trailers) = 0;  // at most once, before on_complete
     virtual void on_complete() = 0;                           // the request is complete
-    virtual void on_abort(Error error) = 0;                   // the client is gone: the last call
-    virtual void on_egress_resumed() = 0;                     // after Egress::full: there is room again
+    // The client is gone, or (Errc::refused) the connection is ended under it. The last call.
+    virtual void on_abort(Error error) = 0;
+    virtual void on_egress_resumed() = 0;  // after Egress::full: there is room again
 };
 
 // Who goes on with the connection, or the stream, in another protocol.

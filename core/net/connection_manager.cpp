@@ -21,6 +21,7 @@ EventType event_of(Reason reason) {
         case Reason::write_timeout:
         case Reason::connection_timeout:
         case Reason::pong_timeout:
+        case Reason::keepalive_timeout:
         case Reason::close_timeout:
         case Reason::min_data_rate: return EventType::timed_out;
         case Reason::error:

@@ -8,9 +8,6 @@ namespace sluice {
 namespace {
 
 constexpr std::size_t kOk = 0, kCancelled = 1;
-// That the gateway, or whoever looks at a call before its method does, may give to a name that nobody implements:
-// CANCELLED, DEADLINE_EXCEEDED, PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNIMPLEMENTED, UNAVAILABLE, UNAUTHENTICATED.
-constexpr int kOfNoMethod[] = {1, 4, 7, 8, 12, 14, 16};
 constexpr std::size_t kMaxName = 200;  // bytes
 
 std::size_t cell_of(int status) {
@@ -61,13 +58,12 @@ const char* grpc_code_name(std::size_t code) {
 
 void GrpcStats::record(std::string_view path, const GrpcCall& call, std::uint64_t latency_us) {
     total_.record(call, latency_us);
-    row_of(path, call.status).record(call, latency_us);
+    row_of(path, call.implemented).record(call, latency_us);
 }
 
-GrpcMethodStats& GrpcStats::row_of(std::string_view path, int status) {
+GrpcMethodStats& GrpcStats::row_of(std::string_view path, bool implemented) {
     if (const auto found = methods_.find(path); found != methods_.end()) return found->second;
     const bool has_room = methods_.size() < kMaxMethods && path.size() <= kMaxName;
-    const bool implemented = std::find(std::begin(kOfNoMethod), std::end(kOfNoMethod), status) == std::end(kOfNoMethod);
     return has_room && implemented ? methods_[std::string(path)] : other_;
 }
 

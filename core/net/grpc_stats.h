@@ -1,7 +1,6 @@
 #pragma once
 // The figures of the gRPC calls of one listener, in all and for each method. A bounded number of methods is told apart,
-// and only once a call has ended in a way that only its implementation can tell: names that nobody knows must not fill
-// the table.
+// and only once one of their calls was answered by an implementation: names that nobody knows must not fill the table.
 
 #include <array>
 #include <cstdint>
@@ -19,6 +18,7 @@ struct GrpcCall {
     static constexpr int kNone = -1;
     int status = kNone;
     std::uint64_t messages_in = 0, messages_out = 0;  // complete ones; in: from the client
+    bool implemented = false;  // what was answered can only come from an implementation of the method
 };
 
 struct GrpcMethodStats {
@@ -50,7 +50,7 @@ public:
     const GrpcMethodStats& other() const { return other_; }
 
 private:
-    GrpcMethodStats& row_of(std::string_view path, int status);
+    GrpcMethodStats& row_of(std::string_view path, bool implemented);
 
     GrpcMethodStats total_, other_;
     std::map<std::string, GrpcMethodStats, std::less<>> methods_;

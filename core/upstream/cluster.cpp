@@ -172,6 +172,7 @@ void Cluster::set_panic(bool panics) {
 }
 
 void Cluster::announce(EventType type, std::string detail) {
+    if (settings_.dialer) return;  // inside the process: no upstream that anybody has configured
     worker_.events.add({.type = type, .source = worker_.events.source(name_), .detail = std::move(detail)});
 }
 

@@ -40,7 +40,6 @@ constexpr Condition kConditions[] = {
     {Failure::connect_timeout, config::RetryOn::connect_error},
     {Failure::closed, config::RetryOn::reset},
     {Failure::reset, config::RetryOn::reset},
-    {Failure::cancelled, config::RetryOn::reset},
     {Failure::first_byte_timeout, config::RetryOn::timeout},
 };
 
@@ -257,6 +256,9 @@ void ProxyHandler::end_answer() { stream_->send_body(Bytes(), End::yes); }
 
 void ProxyHandler::on_failed(Fault fault, bool answer_begun) {
     upstream_ = nullptr;
+    // To HTTP it is one reset of many.
+    if (fault == Fault::cancelled && target_.cluster().settings().config.protocol != config::UpstreamProtocol::grpc)
+        fault = Fault::reset;
     const bool unprocessed = fault == Fault::unprocessed;
     const bool stale = reused_ && fault == Fault::closed && !answer_begun;
     // The connection's age is to blame, not the endpoint.
@@ -331,12 +333,8 @@ void ProxyHandler::replay() {
 }
 
 void ProxyHandler::answer_failure(Failure failure) {
-    const int status = status_of(failure);
-    const std::string body = refusal_body(status);
-    ResponseHead head = refusal_head(status, body);
-    if (rules().expose_reason) head.headers.add("x-sluice-reason", to_string(failure));
-    stream_->send_head(head, End::no);
-    stream_->send_body(Bytes(body), End::yes);
+    const std::string_view field = rules().expose_reason ? "x-sluice-reason" : "";
+    send_refusal(*stream_, status_of(failure), field, to_string(failure));
 }
 
 // The end, of whatever kind: nothing more is awaited.
@@ -382,11 +380,11 @@ void ProxyHandler::on_timer(std::int64_t now) {
     fail_attempt(failure);
 }
 
-// Where nothing at all has come since we asked, the connection may be dead: nobody else is to try it.
+// Where nothing at all has come since we asked, the connection may be dead.
 void ProxyHandler::give_up_attempt() {
     const bool silent = connection_->silent_since_ms() <= asked_ms_;
     std::exchange(upstream_, nullptr)->cancel();
-    if (silent) connection_->retire();
+    if (silent) connection_->suspect();
 }
 
 }  // namespace sluice

@@ -76,9 +76,12 @@ void UpstreamConnection::on_session_ready() {
 
 ClientStream& UpstreamConnection::open(const OutgoingRequest& request, sluice::End end, ResponseSink& sink) {
     ++requests_;
+    if (exchanges_ == 0) busy_since_ms_ = now_ms();
     ClientStream& stream = session_->open(request, end, sink);
     schedule_write();
+    const bool was_idle = exchanges_ == 0;
     owner_.on_slots_changed(*this, count_exchanges());
+    if (was_idle && silent_deadline() != kNever) rearm();
     return stream;
 }
 
@@ -129,6 +132,7 @@ void UpstreamConnection::wind_up() {
 void UpstreamConnection::on_data(Bytes bytes) {
     if (state_ == State::ended) return;
     read_ms_ = now_ms();
+    awaits_pong_ = false;
     tell_session([&](ClientSession& session) { session.on_read(bytes); });
     flush();
 }
@@ -239,9 +243,32 @@ std::int64_t UpstreamConnection::lifetime_end_ms() const {
 
 std::int64_t UpstreamConnection::deadline() const {
     if (state_ == State::connecting) return created_ms_ + limits_.connect_timeout_ms;
+    if (awaits_pong_) return *pinged_ms_ + kPongTime;
     if (state_ == State::retired) return retired_deadline();
     const std::int64_t rest = exchanges_ == 0 ? owner_.idle_time(*this) : kNever;
-    return std::min(lifetime_end_ms(), rest == kNever ? kNever : idle_since_ms_ + rest);
+    const std::int64_t idle_end = rest == kNever ? kNever : idle_since_ms_ + rest;
+    return std::min({lifetime_end_ms(), idle_end, silent_deadline()});
+}
+
+// Of HTTP/2 alone: there is nothing to ask a peer of HTTP/1.
+std::int64_t UpstreamConnection::silent_deadline() const {
+    if (exchanges_ == 0 || !speaks_http2(module_.upstream_protocol())) return kNever;
+    return std::max(read_ms_, busy_since_ms_) + kSilent;
+}
+
+bool UpstreamConnection::ask_peer() {
+    if (awaits_pong_) return true;
+    if (pinged_ms_ && now_ms() < *pinged_ms_ + kBetweenPings) return false;
+    if (!session_->ping()) return false;
+    pinged_ms_ = now_ms();
+    awaits_pong_ = true;
+    rearm();
+    return true;
+}
+
+void UpstreamConnection::suspect() {
+    if (state_ != State::ready || ask_peer()) return;
+    if (!pinged_ms_ || now_ms() >= read_ms_ + kTooLong) retire();
 }
 
 // A tunnel has none: whoever speaks through it watches over it.
@@ -256,6 +283,8 @@ void UpstreamConnection::rearm() { worker_.loop.timers().arm(*this, deadline());
 void UpstreamConnection::on_timer(std::int64_t now) {
     if (now < deadline()) return rearm();
     if (state_ == State::connecting) return fail(Failure::connect_timeout, {Errc::timed_out});
+    if (awaits_pong_) return fail(Failure::closed, {Errc::timed_out});
+    if (now >= silent_deadline() && ask_peer()) return;
     if (state_ == State::retired) return fail(parted_ms_ ? Failure::none : Failure::closed, {Errc::timed_out});
     if (state_ == State::ready) retire();
 }

@@ -75,6 +75,9 @@ public:
     void close(Failure failure);
     // Takes no more requests, and ends with the last one.
     void retire();
+    // A request was given up, and nothing at all has come since it was asked: the peer is asked whether it is there. Where
+    // that cannot be, or was a while ago, nobody else is to try it.
+    void suspect();
 
     State state() const { return state_; }
     std::uint32_t slots() const { return state_ == State::ready ? session_->free_slots() : 0; }
@@ -103,7 +106,10 @@ public:
 private:
     static constexpr int kRoundsPerTurn = 4;
     // How long a retired connection may be silent, ms: one whose peer takes no bytes, and one that waits for answers.
-    static constexpr std::int64_t kStuck = 30'000, kSilent = 300'000;
+    // Over HTTP/2 the latter is asked whether it is there, and may go on for as long as it is; so are others that are busy.
+    static constexpr std::int64_t kStuck = 30'000, kSilent = 305'000;
+    // gRPC's servers end a connection whose client pings them more often than every 5 minutes.
+    static constexpr std::int64_t kBetweenPings = 300'000, kPongTime = 10'000, kTooLong = 30'000;  // ms
     static constexpr std::int64_t kParting = 2'000;  // ms, for the peer's FIN after ours, which ended a tunnel
 
     // ClientHost
@@ -144,6 +150,8 @@ private:
     bool worn_out() const;
     std::int64_t deadline() const;
     std::int64_t retired_deadline() const;
+    std::int64_t silent_deadline() const;
+    bool ask_peer();
     void say_last_words();
 
     Worker& worker_;
@@ -160,6 +168,9 @@ private:
     std::uint64_t requests_ = 0;
     std::uint32_t exchanges_ = 0;
     State state_ = State::connecting;
+    std::int64_t busy_since_ms_ = 0;
+    std::optional<std::int64_t> pinged_ms_;  // the last time
+    bool awaits_pong_ = false;
     bool in_turn_ = false, blamed_ = false;
 };
 

@@ -9,8 +9,9 @@ namespace sluice::admin {
 // The events of the ring one after the other. Owned by who shows them.
 class EventReader {
 public:
-    // since: the last sequence number that is known already; 0 = from the oldest.
-    EventReader(const EventRing& ring, std::uint64_t since) : ring_(ring), next_(since + 1) {}
+    // since: the last sequence number that is known already; 0 = from the oldest, one that is still to come = from now.
+    EventReader(const EventRing& ring, std::uint64_t since)
+        : ring_(ring), next_(since < ring.next_sequence() ? since + 1 : ring.next_sequence()) {}
     bool has_more() const { return next_ < ring_.next_sequence(); }
     // What comes next; once {"gap": n} where n events were lost.
     Json next();

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include "core/base/text.h"
 #include "daemon/admin/json_parts.h"
 #include "daemon/admin/json_upstreams.h"
 
@@ -69,6 +70,14 @@ std::size_t touched_by(Control& control, const config::Change& change) {
 std::string text_of(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"; }
 Json error_json(const std::string& message) { return {{"ok", false}, {"error", message}}; }
 
+std::string in_quotes(std::string_view text) { return "'" + shorten(text, kMaxEcho) + "'"; }
+std::string no_listener(const std::string& name) { return "no listener named " + in_quotes(name); }
+
+std::string refusal_of(const std::string& listener, const Error& error) {
+    return error.code == Errc::closed ? no_listener(listener)
+                                      : "listener " + in_quotes(listener) + ": " + describe(error);
+}
+
 Json listener_json(Control& control, Listener& listener, Detail detail) {
     ConnectionManager& pool = listener.pool();
     const auto left = pool.left();
@@ -94,7 +103,7 @@ Json listeners_json(Control& control, Detail detail) {
     return json;
 }
 
-Json status_json(Control& control) {
+Json status_json(Control& control, Detail listeners, Detail upstreams) {
     const DaemonStatus status = control.status();
     Worker& worker = control.worker();
     Json json = {{"version", SLUICE_VERSION},
@@ -110,14 +119,12 @@ Json status_json(Control& control) {
                    {"used", worker.memory.used()},
                    {"level", to_string(worker.memory.level())}}},
                  {"warnings", status.warnings},
-                 {"listeners", listeners_json(control, Detail::summary)},
-                 {"upstreams", Json::array()}};
+                 {"listeners", listeners_json(control, listeners)},
+                 {"upstreams", upstreams_json(control.clusters(), upstreams)}};
     if (status.last_reload) {
         json["last_reload"] = outcome_json(*status.last_reload);
         json["last_reload"].erase("revision");
     }
-    for (const auto& [name, cluster] : control.clusters().all())
-        json["upstreams"].push_back(upstream_summary_json(*cluster));
     return json;
 }
 

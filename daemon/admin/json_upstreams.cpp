@@ -21,10 +21,6 @@ Json tls_json(const ClusterSettings& settings) {
             {"certificates", certificates_json(settings.tls->certificates())}};
 }
 
-bool serves(const Endpoint& endpoint) {
-    return !endpoint.retired() && !endpoint.draining() && endpoint.health().available();
-}
-
 double ratio(std::uint64_t part, std::uint64_t whole) {
     return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole) : 0;
 }
@@ -96,6 +92,10 @@ double shares_of(Cluster& cluster) {
 
 }  // namespace
 
+bool serves(const Endpoint& endpoint) {
+    return !endpoint.retired() && !endpoint.draining() && endpoint.health().available();
+}
+
 UpstreamCounts counts_of(Cluster& cluster) {
     UpstreamCounts counts;
     cluster.for_each_endpoint([&](Endpoint& endpoint) {
@@ -152,6 +152,13 @@ Json upstream_json(Cluster& cluster) {
     cluster.for_each_endpoint(
         [&](Endpoint& endpoint) { endpoints.push_back(endpoint_json(endpoint, cluster.settings(), all_shares, now)); });
     return json;
+}
+
+Json upstreams_json(const Clusters& clusters, Detail detail) {
+    Json rows = Json::array();
+    for (const auto& [name, cluster] : clusters.all())
+        rows.push_back(detail == Detail::full ? upstream_json(*cluster) : upstream_summary_json(*cluster));
+    return rows;
 }
 
 // Of endpoints that are gone only the id is known.

@@ -14,9 +14,11 @@ struct UpstreamCounts {
     std::uint64_t open = 0, busy = 0, idle = 0, connecting = 0, active = 0;
 };
 UpstreamCounts counts_of(Cluster& cluster);
+bool serves(const Endpoint& endpoint);
 
 Json upstream_summary_json(Cluster& cluster);
 Json upstream_json(Cluster& cluster);  // with its endpoints
+Json upstreams_json(const Clusters& clusters, Detail detail);
 Json decisions_json(Cluster& cluster);
 
 // "healthy": all endpoints are available, "degraded": some, "panic": none, but all are used, "unavailable".

@@ -63,13 +63,12 @@ std::optional<std::uint64_t> number(const Call& call, std::string_view name, std
 
 void answer_status(Call& call, const Status& status, const std::string& what, const Json& good) {
     if (status) return call.answer(200, good);
-    if (status.error().code == Errc::closed) return call.refuse(404, "no listener named '" + what + "'");
-    call.refuse(409, "listener '" + what + "': " + describe(status.error()));
+    call.refuse(status.error().code == Errc::closed ? 404 : 409, refusal_of(what, status.error()));
 }
 
 void show_listener(AdminHandler&, Call& call) {
     Listener* listener = call.control.worker().find(call.rest_of_path);
-    if (!listener) return call.refuse(404, "no listener named '" + call.rest_of_path + "'");
+    if (!listener) return call.refuse(404, no_listener(call.rest_of_path));
     call.answer(200, listener_json(call.control, *listener));
 }
 
@@ -81,7 +80,7 @@ void show_connections(AdminHandler&, Call& call) {
     const auto limit = number(call, "limit", 100);
     if (!limit) return call.refuse(400, "limit: a number was expected");
     const std::string state = call.parameter("state");
-    if (!state.empty() && !is_phase(state)) return call.refuse(400, "state: no such state '" + state + "'");
+    if (!state.empty() && !is_phase(state)) return call.refuse(400, "state: no such state " + in_quotes(state));
     call.answer(200, connections_json(call.control.worker(),
                                       {call.parameter("listener"), state, call.parameter("peer"), *limit}));
 }

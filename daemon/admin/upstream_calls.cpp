@@ -48,9 +48,7 @@ void find_and_act(Call& call, std::string_view method) {
 }  // namespace
 
 void show_upstreams(Call& call) {
-    Json rows = Json::array();
-    for (const auto& [name, cluster] : call.control.clusters().all()) rows.push_back(upstream_json(*cluster));
-    call.answer(200, Json{{"upstreams", std::move(rows)}});
+    call.answer(200, Json{{"upstreams", upstreams_json(call.control.clusters(), Detail::full)}});
 }
 
 void show_upstream(Call& call) { find_and_act(call, "GET"); }

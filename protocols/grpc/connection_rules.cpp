@@ -38,7 +38,8 @@ bool ConnectionRules::on_ping(const config::PoolSettings& pool, std::size_t exch
     const std::int64_t least = pool.grpc.min_client_ping_interval.count();
     if (least == 0 || before_ms == kNever) return true;
     const bool wanted = exchanges > 0 || pool.grpc.keepalive_permit_without_calls;
-    if (now_ms - before_ms >= (wanted ? least : kIdlePingInterval)) return true;
+    // A tenth is jitter: clients that keep the interval must not be caught by it.
+    if (now_ms - before_ms >= (wanted ? least - least / 10 : kIdlePingInterval)) return true;
     return ++strikes_ <= kStrikes;
 }
 

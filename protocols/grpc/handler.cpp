@@ -1,6 +1,7 @@
 #include "protocols/grpc/handler.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "core/http/exchange.h"
 #include "core/http/exchange_book.h"
@@ -23,12 +24,18 @@ bool is_grpc(const HeaderMap& headers) {
     return rest.empty() || rest.front() == '+' || rest.front() == ';';
 }
 
-void refuse_as_http(Stream& stream, int status) {
-    const std::string body = refusal_body(status);
-    ResponseHead head = refusal_head(status, body);
-    if (status == 405) head.headers.add("allow", "POST");
-    stream.send_head(head, End::no);
-    stream.send_body(Bytes(body), End::yes);
+// That whoever looks at a call before its method does may give to a name that nobody implements.
+bool tells_no_method(int code) {
+    static constexpr Code kCodes[] = {Code::cancelled,          Code::deadline_exceeded, Code::permission_denied,
+                                      Code::resource_exhausted, Code::unimplemented,     Code::unavailable,
+                                      Code::unauthenticated};
+    return std::find(std::begin(kCodes), std::end(kCodes), static_cast<Code>(code)) != std::end(kCodes);
+}
+
+// What ends without a status is UNKNOWN to clients in any case.
+HeaderMap completed(HeaderMap fields) {
+    fields.add(kStatus, std::to_string(static_cast<int>(Code::unknown)));
+    return fields;
 }
 
 void replace(HeaderMap& headers, std::string_view name, std::string_view value) {
@@ -44,9 +51,10 @@ void end_call(Stream& stream, const Ending& ending) {
 }
 
 bool check_call(const RequestHead& head, Stream& stream) {
-    const int refusal = !is_grpc(head.headers) ? 415 : head.method != "POST" ? 405 : 0;
-    if (refusal != 0) refuse_as_http(stream, refusal);
-    return refusal == 0;
+    if (!is_grpc(head.headers)) send_refusal(stream, 415);
+    else if (head.method != "POST") send_refusal(stream, 405, "allow", "POST");
+    else return true;
+    return false;
 }
 
 const config::GrpcRules& CallHandler::rules() const { return stream().exchange().config->pool.grpc; }
@@ -62,14 +70,33 @@ void CallHandler::on_request(const RequestHead& head, Stream& stream) {
         const auto ms = parse_timeout(timeout);
         if (!ms) return end_call(stream, {Code::internal, "grpc-timeout is not a number and a unit"});
         if (*ms == 0) return end_call(stream, ending_of(Failure::total_timeout));
-        arrived_ms_ = ProxyHandler::now_ms();
-        exchange.deadline_ms = arrived_ms_ + *ms;
+        client_ms_ = *ms;
     }
+    set_deadline(exchange);
     ProxyHandler::on_request(head, stream);
 }
 
+// The earlier of the client's and the route's.
+void CallHandler::set_deadline(Exchange& exchange) {
+    const std::int64_t total = target().rules().total_timeout.count();
+    if (client_ms_ > 0) exchange.deadline_ms = (arrived_ms_ = now_ms()) + client_ms_;
+    if (total == 0 || (client_ms_ > 0 && client_ms_ <= total)) return;
+    exchange.deadline_ms = now_ms() + total;
+    arrived_ms_ = 0;  // the upstream is to be told another one
+}
+
+// Not all is the client's wish: the end of the connection may be ours, and clients give up when their deadline has come,
+// a moment before we can tell them.
+void CallHandler::on_abort(Error error) {
+    const std::int64_t left = stream().exchange().deadline_ms - now_ms();
+    if (error.code == Errc::refused) call().status = static_cast<int>(Code::unavailable);
+    else if (client_ms_ > 0 && left <= std::max<std::int64_t>(5, client_ms_ / 20))
+        call().status = static_cast<int>(Code::deadline_exceeded);
+    ProxyHandler::on_abort(error);
+}
+
 void CallHandler::on_body(Bytes bytes) {
-    const std::uint64_t most = rules().max_receive_message_length;
+    const std::uint64_t most = max_receive();
     const bool fits = in_.follow(bytes, most) == bytes.size();
     call().messages_in = in_.messages();
     if (fits) return ProxyHandler::on_body(bytes);
@@ -84,6 +111,13 @@ void CallHandler::dress(OutgoingRequest& request) {
     replace(request.headers, kTimeout, format_timeout(std::max<std::int64_t>(deadline - now, 1)));
 }
 
+// What these services are asked is short, but for the configuration in a plan.
+std::uint64_t BuiltinHandler::max_receive() const {
+    const std::uint64_t ours = request().path.ends_with("/Plan") ? kMaxPlan : kMaxRequest,
+                        theirs = CallHandler::max_receive();
+    return theirs > 0 ? std::min(ours, theirs) : ours;
+}
+
 void BuiltinHandler::dress(OutgoingRequest& request) {
     CallHandler::dress(request);
     replace(request.headers, kListenerField, builtin_.listener());
@@ -94,17 +128,22 @@ void BuiltinHandler::dress(OutgoingRequest& request) {
 // --- the answer ---
 
 void CallHandler::on_head(ResponseHead& head, End end) {
-    if (!is_grpc(head.headers)) {
+    if (!is_grpc(head.headers) && !head.headers.has(kStatus)) {
         foreign_status_ = head.status;
         const bool overloaded = head.status >= 502 && head.status <= 504;
-        return reject_answer(overloaded ? Failure::bad_status : Failure::protocol);
+        return overloaded ? reject_answer(Failure::bad_status) : abandon(Failure::bad_status);
     }
-    if (end == End::yes) take_status(head.headers.get(kStatus));
+    if (end == End::yes && !head.headers.has(kStatus)) head.headers = completed(head.headers);
+    if (end == End::yes) take_status(head.headers);
+    call().implemented = end == End::no || !tells_no_method(call().status);
     ProxyHandler::on_head(head, end);
 }
 
-// A Date of ours would be metadata that the service has not sent.
-void CallHandler::dress_answer(ResponseHead& head) { head.dated = true; }
+// A Date of ours would be metadata that the service has not sent. A length would be wrong once we end the call.
+void CallHandler::dress_answer(ResponseHead& head) {
+    head.dated = true;
+    head.content_length.reset();
+}
 
 void CallHandler::on_answer_body(Bytes bytes) {
     const std::uint64_t most = rules().max_send_message_length;
@@ -115,11 +154,15 @@ void CallHandler::on_answer_body(Bytes bytes) {
 }
 
 void CallHandler::on_answer_trailers(const HeaderMap& trailers) {
-    take_status(trailers.get(kStatus));
+    if (!trailers.has(kStatus)) return on_answer_trailers(completed(trailers));
+    take_status(trailers);
+    if (out_.messages() == 0 && tells_no_method(call().status)) call().implemented = false;
     ProxyHandler::on_answer_trailers(trailers);
 }
 
-void CallHandler::take_status(std::string_view value) { call().status = static_cast<int>(parse_code(value)); }
+void CallHandler::take_status(const HeaderMap& fields) {
+    call().status = static_cast<int>(parse_code(fields.get(kStatus)));
+}
 
 // --- failures ---
 

@@ -22,11 +22,14 @@ public:
 
     void on_request(const RequestHead& head, Stream& stream) override;
     void on_body(Bytes bytes) override;
+    void on_abort(Error error) override;
     // Half a connection says nothing: a stream ends by itself, or is reset.
     bool gives_up_on_half_close() const override { return false; }
 
 protected:
     void dress(OutgoingRequest& request) override;
+    // Bytes of a message from the client; 0 = any.
+    virtual std::uint64_t max_receive() const { return rules().max_receive_message_length; }
 
 private:
     void dress_answer(ResponseHead& head) override;
@@ -37,15 +40,17 @@ private:
     void on_answer_body(Bytes bytes) override;
     void on_answer_trailers(const HeaderMap& trailers) override;
 
+    void set_deadline(Exchange& exchange);
     void refuse_message(const char* key, const MessageFollower& messages, std::uint64_t most);
     Ending ending(Failure failure) const;
-    void take_status(std::string_view value);
+    void take_status(const HeaderMap& fields);
     void end_with(const Ending& ending);
     const config::GrpcRules& rules() const;
     GrpcCall& call() const;
 
     MessageFollower in_, out_;     // from the client, to it
     std::int64_t arrived_ms_ = 0;  // when the client's deadline began to run
+    std::int64_t client_ms_ = 0;   // that the client allows; 0 = any
     int foreign_status_ = 0;       // of an answer that was HTTP, but not gRPC; 0 = none
     std::string detail_;           // of what was too large
 };
@@ -56,7 +61,11 @@ public:
     explicit BuiltinHandler(const BuiltinTarget& builtin) : CallHandler(builtin.proxy()), builtin_(builtin) {}
 
 private:
+    static constexpr std::uint64_t kMaxRequest = 64 * 1024;
+    static constexpr std::uint64_t kMaxPlan = 4 * 1024 * 1024 + kMaxRequest;  // as the file itself may have
+
     void dress(OutgoingRequest& request) override;
+    std::uint64_t max_receive() const override;
 
     const BuiltinTarget& builtin_;
 };

@@ -1,5 +1,7 @@
 #include "protocols/grpc/module.h"
 
+#include "core/http/exchange.h"
+#include "core/http/exchange_book.h"
 #include "core/net/connection_manager.h"
 #include "core/net/worker.h"
 #include "protocols/grpc/connection_rules.h"
@@ -13,7 +15,11 @@ std::unique_ptr<ClientSession> GrpcModule::make_client_session(ClientHost& host)
     return http2_.make_client_session(host);
 }
 
-void GrpcModule::refuse(Stream& stream, Reason reason) { end_call(stream, ending_of(reason)); }
+// 200 would be an agreement to a CONNECT.
+void GrpcModule::refuse(Stream& stream, Reason reason) {
+    if (stream.exchange().request->method == "POST") end_call(stream, ending_of(reason));
+    else send_refusal(stream, status_of(reason));
+}
 
 // Channels are often opened long before their first call.
 IdleRule GrpcModule::idle_rule(const SessionHost& host) const {

@@ -24,6 +24,7 @@ private:
     void refuse(Stream& stream, Reason reason) override;
     // A stream of a call may be silent for as long as it likes.
     bool hurries_bodies() const override { return false; }
+    bool half_close_ends() const override { return true; }
     IdleRule idle_rule(const SessionHost& host) const override;
     std::unique_ptr<http2::ConnectionRules> make_rules(SessionHost& host) override;
 

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "core/base/log.h"
+#include "core/base/text.h"
 #include "protocols/grpc/services_json.h"
 #include "protocols/grpc/services_reflection.h"
 #include "protocols/grpc/services_server.h"
@@ -14,10 +15,13 @@ namespace {
 using ::grpc::Status;
 using ::grpc::StatusCode;
 
+// It goes into a field: one above 64 KiB ends the connection (nghttp2), which other calls share.
+constexpr std::size_t kMaxMessage = 256 - std::string_view("…").size();
+
 // One message in, whatever comes out: the call goes to the backend once the client has said all.
-class BackendRole final : public Role {
+class BackendRole final : public BackedRole {
 public:
-    explicit BackendRole(Rpc& rpc) : rpc_(rpc) { rpc_.read(); }
+    explicit BackendRole(Rpc& rpc) : BackedRole(rpc) { rpc_.read(); }
 
     void on_message(::grpc::ByteBuffer message) override {
         if (request_) return refuse_count();
@@ -25,40 +29,28 @@ public:
         rpc_.read();
     }
 
+    // Or the call is no more: gRPC says the same of both, and of the latter only later that it is so. A call that was
+    // cancelled must not be carried out, and on such a one the answer cannot begin.
     void on_half_close() override {
         if (!request_) return refuse_count();
-        auto json = to_json(*rpc_.method().input_type(), std::move(*request_));
+        rpc_.open();
+    }
+
+    void on_open() override {
+        // ByteBuffer has no move: left in request_, the bytes would live as long as the call.
+        auto json = to_json(*rpc_.method().input_type(), std::exchange(*request_, {}));
         // What grpc/doc/statuscodes.md says of a request that does not parse.
         if (json) hand_over(std::move(*json));
         else rpc_.end({StatusCode::INTERNAL, "the request is no " + rpc_.method().input_type()->full_name()});
     }
 
-    void on_written() override {
-        post([](LoopCall& call, Backend& backend) { call.on_message_left(backend); });
-    }
-
-    void on_end() override {
-        if (call_) post([](LoopCall& call, Backend& backend) { call.on_end(backend); });
-    }
+    void on_written() override { post(&LoopCall::on_message_left); }
 
 private:
     // grpc/doc/statuscodes.md: "request cardinality violation".
     void refuse_count() { rpc_.end({StatusCode::UNIMPLEMENTED, "the method takes one message"}); }
 
-    void hand_over(std::string json) {
-        LoopCall::Facts facts{rpc_.path(), std::move(json), rpc_.metadata(kListenerField), rpc_.metadata(kPeerField)};
-        call_ = std::make_shared<LoopCall>(rpc_.server(), rpc_.id(), std::move(facts));
-        rpc_.server().loop().post([call = call_, &backend = rpc_.server().backend()] { backend.on_call(call); });
-    }
-
-    template <class What>
-    void post(What what) {
-        rpc_.server().loop().post([call = call_, &backend = rpc_.server().backend(), what] { what(*call, backend); });
-    }
-
-    Rpc& rpc_;
     std::optional<::grpc::ByteBuffer> request_;
-    std::shared_ptr<LoopCall> call_;
 };
 
 // Null: nobody answers such a method.
@@ -93,6 +85,17 @@ void LoopCall::on_end(Backend& backend) {
     if (!finished_) backend.on_gone(*this);
 }
 
+void BackedRole::hand_over(std::string json) {
+    LoopCall::Facts facts{rpc_.path(), std::move(json), rpc_.metadata(kListenerField), rpc_.metadata(kPeerField)};
+    call_ = std::make_shared<LoopCall>(rpc_.server(), rpc_.id(), std::move(facts));
+    rpc_.server().loop().post([call = call_, &backend = rpc_.server().backend()] { backend.on_call(call); });
+}
+
+void BackedRole::post(void (LoopCall::*what)(Backend&)) {
+    if (!call_) return;
+    rpc_.server().loop().post([call = call_, &backend = rpc_.server().backend(), what] { (*call.*what)(backend); });
+}
+
 void* Rpc::begin(Op op) {
     ++operations_;
     return &tags_[static_cast<int>(op)];
@@ -104,8 +107,8 @@ void Rpc::request(::grpc::AsyncGenericService& service, ::grpc::ServerCompletion
 }
 
 void Rpc::on_event(Op op, bool ok) {
-    static constexpr void (Rpc::*kSteps[])(bool) = {&Rpc::on_accept, &Rpc::on_read, &Rpc::on_write, &Rpc::on_finish,
-                                                    &Rpc::on_done};
+    static constexpr void (Rpc::*kSteps[])(bool) = {&Rpc::on_accept, &Rpc::on_read,   &Rpc::on_open,
+                                                    &Rpc::on_write,  &Rpc::on_finish, &Rpc::on_done};
     if (op != Op::done) --operations_;
     (this->*kSteps[static_cast<int>(op)])(ok);
     flush();
@@ -130,6 +133,10 @@ void Rpc::on_read(bool ok) {
     else role_->on_half_close();
 }
 
+void Rpc::on_open(bool ok) {
+    if (ok && !done_ && !end_) role_->on_open();
+}
+
 void Rpc::on_write(bool ok) {
     writing_ = false;
     if (!ok) ending_ = true;  // nothing can be sent any more; `done` comes
@@ -140,6 +147,10 @@ void Rpc::on_done(bool) {
     done_ = true;
     messages_.clear();
     if (role_) role_->on_end();
+}
+
+void Rpc::end(const Status& status) {
+    if (!end_) end_.emplace(status.error_code(), shorten(status.error_message(), kMaxMessage));
 }
 
 void Rpc::flush() {

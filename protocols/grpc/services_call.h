@@ -38,6 +38,7 @@ public:
 
     const std::string& method() const override { return facts_.method; }
     const std::string& request() const override { return facts_.request; }
+    void forget_request() override { facts_.request = {}; }
     const std::string& listener() const override { return facts_.listener; }
     const std::string& peer() const override { return facts_.peer; }
     void send(const std::string& json) override;
@@ -52,7 +53,7 @@ public:
 private:
     Server& server_;
     const std::uint64_t id_;
-    const Facts facts_;
+    Facts facts_;
     std::size_t waiting_ = 0;
     bool finished_ = false, gone_ = false;
 };
@@ -63,13 +64,31 @@ public:
     virtual ~Role() = default;
     virtual void on_message(::grpc::ByteBuffer message) = 0;
     virtual void on_half_close() = 0;
+    virtual void on_open() {}       // after Rpc::open()
     virtual void on_written() = 0;  // a message has left
-    virtual void on_end() {}        // the last call
+    virtual void on_end() = 0;      // the last call
+};
+
+// A role whose call the backend holds too.
+class BackedRole : public Role {
+public:
+    void on_end() override { post(&LoopCall::on_end); }
+
+protected:
+    explicit BackedRole(Rpc& rpc) : rpc_(rpc) {}
+
+    void hand_over(std::string json);
+    void post(void (LoopCall::*what)(Backend&));  // nothing, of a call that was not handed over
+
+    Rpc& rpc_;
+
+private:
+    std::shared_ptr<LoopCall> call_;
 };
 
 class Rpc {
 public:
-    enum class Op { accept, read, write, finish, done };
+    enum class Op { accept, read, open, write, finish, done };
     // What gRPC gives back when an operation has ended.
     struct Tag {
         Rpc* rpc;
@@ -95,14 +114,15 @@ public:
     const std::string& path() const { return context_.method(); }
     std::string metadata(std::string_view name) const;
     void read();
+    // Sends the fields that begin the answer, once, before the first message: on_open() comes if the call lives.
+    void open() { stream_.SendInitialMetadata(begin(Op::open)); }
     void send(::grpc::ByteBuffer message) { messages_.push_back(std::move(message)); }
-    void end(::grpc::Status status) {
-        if (!end_) end_ = std::move(status);
-    }
+    void end(const ::grpc::Status& status);
 
 private:
     void on_accept(bool ok);
     void on_read(bool ok);
+    void on_open(bool ok);
     void on_write(bool ok);
     void on_finish(bool) {}
     void on_done(bool);
@@ -117,7 +137,8 @@ private:
     ::grpc::ByteBuffer incoming_;
     std::deque<::grpc::ByteBuffer> messages_;
     std::optional<::grpc::Status> end_;
-    Tag tags_[5] = {{this, Op::accept}, {this, Op::read}, {this, Op::write}, {this, Op::finish}, {this, Op::done}};
+    Tag tags_[6] = {{this, Op::accept}, {this, Op::read},   {this, Op::open},
+                    {this, Op::write},  {this, Op::finish}, {this, Op::done}};
     int operations_ = 0;  // under way, but for `done`
     bool writing_ = false, ending_ = false, done_ = false;
 };

@@ -25,7 +25,7 @@ const pb::MethodDescriptor* find_method(const std::string& path) {
     return pb::DescriptorPool::generated_pool()->FindMethodByName(name);
 }
 
-bool parse(::grpc::ByteBuffer bytes, pb::Message& into) {
+bool parse(::grpc::ByteBuffer& bytes, pb::Message& into) {
     return ::grpc::SerializationTraits<pb::Message>::Deserialize(&bytes, &into).ok();
 }
 
@@ -38,7 +38,7 @@ bool parse(::grpc::ByteBuffer bytes, pb::Message& into) {
 
 std::optional<std::string> to_json(const pb::Descriptor& type, ::grpc::ByteBuffer bytes) {
     const auto message = make(type);
-    if (!parse(std::move(bytes), *message)) return std::nullopt;
+    if (!parse(bytes, *message)) return std::nullopt;
     pb::util::JsonPrintOptions options;
     options.preserve_proto_field_names = true;
     std::string json;

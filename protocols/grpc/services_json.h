@@ -14,8 +14,8 @@ namespace sluice::grpc {
 // "/grpc.health.v1.Health/Check"; null if it is none of ours.
 const google::protobuf::MethodDescriptor* find_method(const std::string& path);
 
-// false: the bytes are no such message.
-bool parse(::grpc::ByteBuffer bytes, google::protobuf::Message& into);
+// false: the bytes are no such message. They are freed.
+bool parse(::grpc::ByteBuffer& bytes, google::protobuf::Message& into);
 ::grpc::ByteBuffer serialize(const google::protobuf::Message& message);
 
 // Nothing: the bytes are no such message.

@@ -43,19 +43,21 @@ void set_error(StatusCode code, const char* message, wire::ServerReflectionRespo
     response.mutable_error_response()->set_error_message(message);
 }
 
-class ReflectionRole final : public Role {
+// The backend may end the call, and does no more: a listener that drains must not wait for a client that stays.
+class ReflectionRole final : public BackedRole {
 public:
-    explicit ReflectionRole(Rpc& rpc) : rpc_(rpc) {
+    explicit ReflectionRole(Rpc& rpc) : BackedRole(rpc) {
         const std::string names = rpc.metadata(kServicesField);
         services_ = services_of(names.empty() ? "health,reflection" : names);
         for (const auto& name : services_)
             if (const auto* service = pool().FindServiceByName(name)) add_with_dependencies(*service->file(), visible_);
+        hand_over("{}");
         rpc_.read();
     }
 
     void on_message(::grpc::ByteBuffer message) override {
         wire::ServerReflectionRequest request;
-        if (parse(std::move(message), request)) rpc_.send(serialize(answer(request)));
+        if (parse(message, request)) rpc_.send(serialize(answer(request)));
         else rpc_.end({StatusCode::INTERNAL, "the request is no ServerReflectionRequest"});
     }
 
@@ -76,7 +78,6 @@ private:
     void extensions(const Request&, Response& response) const;
     void add_file(const pb::FileDescriptor* file, Response& response) const;
 
-    Rpc& rpc_;
     std::vector<std::string> services_;
     Files visible_;
 };

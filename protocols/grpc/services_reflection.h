@@ -1,5 +1,5 @@
 #pragma once
-// Server reflection, both versions: a role that answers from the generated descriptors, in gRPC's thread alone. Shows the
+// Server reflection, both versions: a role that answers from the generated descriptors, in gRPC's thread. Shows the
 // services that the call's listener has, and the files they need. Part of Services: sees gRPC C++.
 
 #include <google/protobuf/descriptor.h>

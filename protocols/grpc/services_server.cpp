@@ -2,6 +2,7 @@
 
 #include <grpc/grpc.h>
 #include <grpc/support/log.h>
+#include <grpcpp/resource_quota.h>
 #include <grpcpp/security/server_credentials.h>
 #include <pthread.h>
 
@@ -19,6 +20,11 @@ namespace {
 constexpr std::chrono::milliseconds kGrace{100};
 // gRPC's default is 8 KiB, less than our listeners let through.
 constexpr int kMaxMetadata = 1024 * 1024;
+// The longest request, whatever a listener lets through.
+constexpr int kMaxRequest = 8 * 1024 * 1024;
+// What requests may hold that are under way: above it gRPC reads slower, then resets calls (ENHANCE_YOUR_CALM).
+constexpr std::size_t kMaxMemory = 64 * 1024 * 1024;
+constexpr int kMaxThreads = 4;
 
 void write_log(gpr_log_func_args* args) {
     const auto level = args->severity == GPR_LOG_SEVERITY_ERROR ? log::Level::error : log::Level::debug;
@@ -45,8 +51,9 @@ Server::~Server() {
 
 bool Server::build() {
     ::grpc::ServerBuilder builder;
-    // What calls may do is the listener's matter: no limit of gRPC's own stands behind it.
-    builder.SetMaxReceiveMessageSize(-1);
+    // What one call may do is the listener's matter; these keep the process alive whatever many of them do.
+    builder.SetResourceQuota(::grpc::ResourceQuota("services").Resize(kMaxMemory).SetMaxThreads(kMaxThreads));
+    builder.SetMaxReceiveMessageSize(kMaxRequest);
     builder.SetMaxSendMessageSize(-1);
     builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadata);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
@@ -69,7 +76,8 @@ void Server::post(Command command) {
     const std::lock_guard lock(mutex_);
     if (closed_) return;
     commands_.push_back(std::move(command));
-    if (commands_.size() == 1) alarm_->Set(queue_.get(), gpr_now(GPR_CLOCK_MONOTONIC), this);
+    // A time long past: gRPC rounds the present up to the next millisecond, and waits for it.
+    if (commands_.size() == 1) alarm_->Set(queue_.get(), gpr_time_0(GPR_CLOCK_MONOTONIC), this);
 }
 
 void Server::request_call() {

@@ -81,6 +81,13 @@ ClientStream& Http2ClientSession::open(const OutgoingRequest& request, End end, 
     return stream;
 }
 
+bool Http2ClientSession::ping() {
+    if (finished_) return false;
+    nghttp2_submit_ping(nghttp2_.get(), NGHTTP2_FLAG_NONE, nullptr);
+    on_output();
+    return true;
+}
+
 Http2ClientStream* Http2ClientSession::find(std::int32_t id) const {
     return static_cast<Http2ClientStream*>(nghttp2_session_get_stream_user_data(nghttp2_.get(), id));
 }

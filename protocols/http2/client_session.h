@@ -32,6 +32,7 @@ public:
     ClientStream& open(const OutgoingRequest& request, End end, ResponseSink& sink) override;
     std::uint32_t free_slots() const override;
     std::uint32_t exchanges() const override { return finished_ ? 0 : streams_; }
+    bool ping() override;
     void close_when_idle() override;
     // To pause reading would stop the WINDOW_UPDATEs that requests wait for; has_memory() bounds it instead.
     std::size_t held_bytes() const override { return 0; }

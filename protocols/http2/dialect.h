@@ -41,8 +41,11 @@ public:
     virtual ~Dialect() = default;
     // Answers in place of a handler; nothing of an answer was sent.
     virtual void refuse(Stream& stream, Reason reason) = 0;
-    // A request's body is to come within the times of the pool, and at its least rate.
+    // Bodies must make progress: a request's within the times of the pool and at its least rate, an answer's within
+    // write_timeout.
     virtual bool hurries_bodies() const = 0;
+    // A client that sends no more is gone; else it may still wait for answers to what is complete.
+    virtual bool half_close_ends() const = 0;
     virtual IdleRule idle_rule(const SessionHost& host) const = 0;
     // Null: none.
     virtual std::unique_ptr<ConnectionRules> make_rules(SessionHost& host) = 0;

@@ -31,12 +31,7 @@ std::unique_ptr<Session> Http2Module::make_session(SessionHost& host, Dialect& d
     return std::make_unique<ServerSession>(*this, host, dialect);
 }
 
-void Http2Module::refuse(Stream& stream, Reason reason) {
-    const int status = status_of(reason);
-    const std::string body = refusal_body(status);
-    stream.send_head(refusal_head(status, body), End::no);
-    stream.send_body(Bytes(body), End::yes);
-}
+void Http2Module::refuse(Stream& stream, Reason reason) { send_refusal(stream, status_of(reason)); }
 
 IdleRule Http2Module::idle_rule(const SessionHost& host) const {
     const config::PoolSettings& pool = host.context()->pool;

@@ -46,6 +46,7 @@ private:
     // Dialect: HTTP itself.
     void refuse(Stream& stream, Reason reason) override;
     bool hurries_bodies() const override { return true; }
+    bool half_close_ends() const override { return false; }
     IdleRule idle_rule(const SessionHost& host) const override;
     std::unique_ptr<ConnectionRules> make_rules(SessionHost&) override { return nullptr; }
 

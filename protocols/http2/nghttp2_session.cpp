@@ -18,7 +18,8 @@ OptionsPtr make_options() {
         // Ours are the budgets that count (FloodGuard): they end a session with the right code, and by name.
 #ifdef SLUICE_NGHTTP2_RESET_LIMIT
     nghttp2_option_set_max_continuations(options, 200);  // it counts reads, where a frame comes in pieces
-    nghttp2_option_set_stream_reset_rate_limit(options, 4000, 132);
+    constexpr std::uint64_t kUnlimited = 1'000'000'000;
+    nghttp2_option_set_stream_reset_rate_limit(options, kUnlimited, kUnlimited);
 #endif
     return OptionsPtr(options);
 }

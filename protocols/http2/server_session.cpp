@@ -46,7 +46,7 @@ ServerSession::~ServerSession() {
     moment_us_ = EventLoop::now_us();
     memory_.wake();
     nghttp2_.reset();  // it tells of no stream that is still open
-    cut_streams();
+    cut_streams(Errc::reset);
     --stats().active_sessions;
 }
 
@@ -137,7 +137,7 @@ int ServerSession::on_begin_frame(const nghttp2_frame_hd& frame) {
     switch (frame.type) {
         case NGHTTP2_DATA: break;  // looked at when it is whole
         case NGHTTP2_HEADERS: guard_.begin_block(); break;
-        case NGHTTP2_RST_STREAM: good = spend(Flood::rapid_reset); break;
+        case NGHTTP2_RST_STREAM: good = !is_rapid(find(frame.stream_id)) || spend(Flood::rapid_reset); break;
         case NGHTTP2_SETTINGS: good = spend(Flood::settings); break;
         case NGHTTP2_PING: good = spend(Flood::ping); break;
         case NGHTTP2_WINDOW_UPDATE: good = spend(Flood::window_update); break;
@@ -222,6 +222,11 @@ int ServerSession::on_frame(const nghttp2_frame& frame) {
     return flooded_ || pesters_ ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
+// Whoever has waited for an answer, or for the first of one, costs what any request costs. (CVE-2023-44487)
+bool ServerSession::is_rapid(const ServerStream* stream) const {
+    return !stream || (!stream->head_sent() && stream->age_us() < kRapid);
+}
+
 void ServerSession::take_ping() {
     pesters_ = connection_rules_ && !connection_rules_->on_ping(rules(), streams_, now_ms());
 }
@@ -244,8 +249,8 @@ void ServerSession::end_data(const nghttp2_frame& frame) {
 
 void ServerSession::on_read_end() {
     read_ended_ = true;
-    open_.for_each([](ServerStream& stream) {
-        if (!stream.request_complete()) stream.cancel();
+    open_.for_each([this](ServerStream& stream) {
+        if (!stream.request_complete() || dialect_.half_close_ends()) stream.cancel();
     });
     if (!heard_) return finish(Reason::peer_closed, CloseMode::flush);
     host_.schedule_write();
@@ -331,9 +336,10 @@ int ServerSession::on_frame_sent(const nghttp2_frame& frame) {
         case NGHTTP2_DATA: {
             if (connection_rules_) connection_rules_->on_answer();
             const bool ends = (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
-            const ServerStream* stream = ends ? find(frame.hd.stream_id) : nullptr;
+            ServerStream* stream = find(frame.hd.stream_id);
+            if (stream) stream->note_head_sent();
             // RFC 9113, 8.1: the rest of a request that was answered is not wanted.
-            if (stream && !stream->request_complete())
+            if (stream && ends && !stream->request_complete())
                 nghttp2_submit_rst_stream(raw(), NGHTTP2_FLAG_NONE, frame.hd.stream_id, NGHTTP2_NO_ERROR);
             break;
         }
@@ -385,9 +391,9 @@ int ServerSession::on_stream_closed(std::int32_t stream_id, std::uint32_t error_
     return 0;
 }
 
-void ServerSession::let_go(ServerStream& stream, std::uint32_t error_code) {
+void ServerSession::let_go(ServerStream& stream, std::uint32_t error_code, Errc why) {
     if (reading_head_ == &stream) reading_head_ = nullptr;
-    stream.close(error_code);
+    stream.close(error_code, why);
     static_cast<ListNode<StreamTag>&>(stream).unlink();
     static_cast<ListNode<UnsentTag>&>(stream).unlink();
     module_.streams().put(std::unique_ptr<ServerStream>(&stream));
@@ -399,8 +405,8 @@ void ServerSession::let_go(ServerStream& stream, std::uint32_t error_code) {
     else if (short_of_memory) announce_end(Reason::memory);
 }
 
-void ServerSession::cut_streams() {
-    while (!open_.empty()) let_go(open_.front(), NGHTTP2_CANCEL);
+void ServerSession::cut_streams(Errc why) {
+    while (!open_.empty()) let_go(open_.front(), NGHTTP2_CANCEL, why);
 }
 
 }  // namespace sluice::http2

@@ -46,6 +46,7 @@ private:
     static const std::uint8_t kDrainPing[kPingSize];
     static constexpr std::int64_t kSleepAfter = 1000;  // ms without a stream
     static constexpr std::int64_t kAckTime = 1000;     // ms that the peer has to acknowledge the announcement
+    static constexpr std::uint64_t kRapid = 100'000;   // us
     static constexpr std::size_t kCrumb = 256;         // bytes of DATA; less, when more waits, is a crumb
     static constexpr std::uint32_t kStallCost = 5;     // crumbs that a stream is worth that was given up
     static constexpr std::size_t kListExcess = 4;      // times max_header_list_size that end the session
@@ -79,8 +80,8 @@ private:
     int write_data(const nghttp2_frame_hd& frame, Bytes head, ServerStream& stream);
 
     int open_stream(std::int32_t id);
-    void let_go(ServerStream& stream, std::uint32_t error_code);
-    void cut_streams();
+    void let_go(ServerStream& stream, std::uint32_t error_code, Errc why = Errc::reset);
+    void cut_streams(Errc why);
     void take_acknowledgement();
     void end_headers(const nghttp2_frame& frame);
     void end_data(const nghttp2_frame& frame);
@@ -91,6 +92,7 @@ private:
     void tell_error(int error, Bytes input);
     void break_off(std::uint32_t code, Reason reason, std::string_view debug = {});
     void take_ping();
+    bool is_rapid(const ServerStream* stream) const;
     bool obey(std::int64_t now_ms);
     void run_tunnels();
     void pull(ByteQueue& out);

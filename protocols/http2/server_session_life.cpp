@@ -26,7 +26,8 @@ void ServerSession::update_phase() {
 // Nobody waits for the peer in a session of quiet tunnels.
 void ServerSession::watch() {
     if (streams_ == 0 && !memory_.asleep()) wake_at(now_ms() + kSleepAfter);
-    else if (streams_ > tunnels_ || !unsent_.empty()) wake_at(now_ms() + Progress::interval(rules()));
+    else if (dialect_.hurries_bodies() && (streams_ > tunnels_ || !unsent_.empty()))
+        wake_at(now_ms() + Progress::interval(rules()));
     if (stage_ == Stage::announced) wake_at(announced_ms_ + kAckTime);
     if (connection_rules_) wake_at(connection_rules_->due_ms(rules(), streams_));
 }
@@ -124,7 +125,7 @@ void ServerSession::finish_if_over() {
 void ServerSession::finish(Reason reason, CloseMode mode) {
     stage_ = Stage::finished;
     moment_us_ = EventLoop::now_us();
-    cut_streams();
+    cut_streams(reason == Reason::peer_closed ? Errc::reset : Errc::refused);
     host_.finish(reason, mode);
 }
 

@@ -25,7 +25,7 @@ void ServerStream::open(Owner& owner, std::int32_t id) {
     stalled_since_ms_ = 0;
     answer_ = Answer::none;
     in_trailers_ = request_complete_ = ignores_body_ = bodiless_ = false;
-    paused_ = waits_for_room_ = gave_up_ = false;
+    paused_ = waits_for_room_ = gave_up_ = head_sent_ = false;
     begin_exchange(exchange_, owner.host(), reader_.head(), owner.moment_us());
 }
 
@@ -261,7 +261,9 @@ bool ServerStream::check(std::int64_t now_ms) {
     if (progress_)
         if (const Reason broken = progress_->check(sample(now_ms), pool); broken != Reason::none) refuse(broken);
     const std::int64_t longest = pool.write_timeout.count();
-    if (gave_up_ || stalled_since_ms_ == 0 || longest == 0 || now_ms < stalled_since_ms_ + longest) return true;
+    if (!owner_->dialect().hurries_bodies() || gave_up_ || stalled_since_ms_ == 0 || longest == 0 ||
+        now_ms < stalled_since_ms_ + longest)
+        return true;
     give_up(NGHTTP2_CANCEL);
     return false;
 }
@@ -274,8 +276,8 @@ bool ServerStream::note_stall(std::int64_t now_ms) {
 
 // --- the end ---
 
-void ServerStream::close(std::uint32_t error_code) {
-    if (handler_ && answer_ != Answer::complete && !handed_over()) handler_->on_abort({Errc::reset});
+void ServerStream::close(std::uint32_t error_code, Errc why) {
+    if (handler_ && answer_ != Answer::complete && !handed_over()) handler_->on_abort({why});
     const bool whole = error_code == NGHTTP2_NO_ERROR && answer_ == Answer::complete;
     exchange_.outcome.dropped = exchange_.outcome.dropped || !whole;
     const bool has_left = !exchange_.config;

@@ -76,7 +76,7 @@ public:
     }
     void write_body(ByteQueue& out, std::size_t count);
     // Both directions are over, or one side gave up; the session lets go of it next.
-    void close(std::uint32_t error_code);
+    void close(std::uint32_t error_code, Errc why);
 
     // Answers for us, instead of a handler; gives up where an answer is on its way.
     void refuse(Reason reason);
@@ -93,6 +93,9 @@ public:
     bool note_stall(std::int64_t now_ms);
 
     bool request_complete() const { return request_complete_; }
+    void note_head_sent() { head_sent_ = true; }
+    bool head_sent() const { return head_sent_; }
+    std::uint64_t age_us() const { return owner_->moment_us() - exchange_.began_us; }
     bool waits_for_room() const { return waits_for_room_; }
     // Some of its answer, and be it the end alone, waits for room or for the peer's window.
     bool unsent() const { return !gave_up_ && !body_.end_offered() && (queued() > 0 || answer_ == Answer::complete); }
@@ -150,7 +153,7 @@ private:
     std::int64_t stalled_since_ms_ = 0;  // 0: does not stall
     Answer answer_ = Answer::none;
     bool in_trailers_ = false, request_complete_ = false, ignores_body_ = false, bodiless_ = false;
-    bool paused_ = false, waits_for_room_ = false, gave_up_ = false;
+    bool paused_ = false, waits_for_room_ = false, gave_up_ = false, head_sent_ = false;
 };
 
 }  // namespace sluice::http2

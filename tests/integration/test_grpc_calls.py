@@ -106,6 +106,29 @@ def relayed(request, world):
     return Way(world, request.param)
 
 
+class TestBusyClients:
+    """What ordinary clients do often costs nobody else anything."""
+
+    def test_cancelled_streams(self, world):
+        """Each takes the first message and has enough: no flood of resets."""
+        client = world.connect("plain-plain")
+        for _ in range(1100):
+            call = client.open("ServerStream", b"x", metadata=[("do-count", "1000000")])
+            assert next(call) == b"x"
+            call.cancel()
+        assert client.unary().ok
+        assert not world.sluice.listener("plain-plain")["http2"]["floods"]
+
+    def test_deadlines(self, world):
+        """They say nothing of the upstream's connection: it is neither left nor made anew."""
+        client, begun = world.connect("plain-plain"), None
+        for count in range(40):
+            assert client.unary(metadata=[("do-sleep", "0.1")], timeout=0.02).code is Code.DEADLINE_EXCEEDED
+            if count == 5:
+                begun = world.sluice.endpoint(name="plain")["connects"]["begun"]
+        assert world.sluice.endpoint(name="plain")["connects"]["begun"] <= begun + 2
+
+
 def requests_of(kind, *messages):
     return messages[0] if kind in ("Unary", "ServerStream") else iter(messages)
 

@@ -1,5 +1,6 @@
 """What the daemon answers itself over gRPC: health, reflection and the admin service, asked by real clients."""
 
+import contextlib
 import json
 import pathlib
 import signal
@@ -8,7 +9,7 @@ import grpc
 import pytest
 
 from support import configs
-from support.grpc import (ECHO, CODES, Code, GrpcBackend, GrpcClient, builtin, connect, hang_up, listener, pack, proto,
+from support.grpc import (ECHO, CODES, Chat, Code, GrpcBackend, GrpcClient, builtin, connect, hang_up, listener, pack, proto,
                           proxy, unpack, upstream)
 from support.settings import patient
 from support.waiting import wait_until
@@ -138,6 +139,45 @@ class TestHealth:
         assert watch.next() == UNKNOWN and check(client, "test.Later") is Code.NOT_FOUND
         watch.call.cancel()
 
+    def test_own_beside_a_route_for_all(self, start, backend):
+        backend.set_health(NOT_SERVING)
+        sluice = start(configs.config(listener(routes=[builtin(), proxy("api", "/")]),
+                                      upstreams=[upstream(backend, **SWIFT)]))
+        client = connect(sluice)
+        wait_check(client, NOT_SERVING, ECHO)
+        for own in ("grpc.health.v1.Health", *REFLECTIONS):
+            assert check(client, own) == SERVING
+
+    def test_a_server_that_is_not_there(self, start):
+        """Without health checks the connects tell; between them nothing is said."""
+        backend = GrpcBackend()
+        backend.stop()
+        sluice = start(configs.config(listener(routes=[proxy(), builtin()]),
+                                      upstreams=[upstream(backend.endpoint, pool={"min_connections": 1})]))
+        client = connect(sluice)
+        wait_check(client, NOT_SERVING, ECHO)
+        watch = Watch(client, ECHO)
+        assert watch.next() == NOT_SERVING
+        wait_until(lambda: sluice.endpoint(backend.endpoint)["connects"]["failed"] >= 4)
+        with GrpcBackend(address=backend.endpoint):
+            assert watch.next() == SERVING
+            watch.call.cancel()
+            hang_up(sluice)
+
+    def test_long_names(self, start, backend):
+        """They are not echoed whole: a head of 64 KiB would end the connection, which others share."""
+        sluice = start(healthy(backend))
+        client = connect(sluice)
+        watch = Watch(client)
+        assert watch.next() == SERVING
+        reply = client.unary(pack(f1="x" * 1024), path=f"{HEALTH}/Check")
+        assert reply.code is Code.NOT_FOUND and "x" * 90 in reply.details and len(reply.details) < 200
+        for size in (1025, 60_000):
+            assert check(client, "x" * size) is Code.INVALID_ARGUMENT
+            assert Watch(client, "x" * size).end() == ([], Code.INVALID_ARGUMENT)
+        watch.call.cancel()
+        assert watch.end() == ([], Code.CANCELLED)
+
     def test_many_watchers(self, start, backend):
         sluice = start(healthy(backend))
         client = connect(sluice)
@@ -264,7 +304,8 @@ class TestReflection:
     @pytest.fixture(params=["v1", "v1alpha"])
     def sluice_and_version(self, start, request):
         routes = {"calls": [builtin()], "ops": [builtin("health", "reflection", "admin")]}
-        return start(configs.config(*[listener(name, wanted) for name, wanted in routes.items()])), request.param
+        wanted = [listener(name, each, drain_timeout="60s") for name, each in routes.items()]
+        return start(configs.config(*wanted)), request.param
 
     def test_all(self, sluice_and_version):
         sluice, version = sluice_and_version
@@ -286,6 +327,21 @@ class TestReflection:
         assert Reflection(client, "v1alpha").services() == {*REFLECTIONS, "grpc.health.v1.Health"}
         assert check(client) == SERVING
         sluice.stop()  # before the one that it is connected to
+
+    def test_a_stream_ends_in_a_drain(self, sluice_and_version):
+        sluice, version = sluice_and_version
+        question = Reflection(None, version).messages.ServerReflectionRequest(list_services="")
+        path = f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo"
+        chat = Chat(connect(sluice, "ops"), path=path, timeout=patient(30))
+        for _ in range(2):
+            chat.send(question.SerializeToString())
+            assert chat.read()
+        sluice.ctl("drain", "ops", check=True)
+        with pytest.raises(grpc.RpcError):
+            chat.read()
+        assert chat.call.code() is Code.UNAVAILABLE
+        chat.half_close()
+        wait_until(lambda: sluice.listener("ops")["state"] == "stopped", 5)
 
     @staticmethod
     def check_files(calls, ops):
@@ -358,6 +414,8 @@ class TestAdmin:
         listeners = {one.name: one for one in status.listeners}
         assert set(listeners) == {"ops", "calls"} and listeners["calls"].bind == sluice.listener("calls")["bind"]
         assert listeners["calls"].pool.requests == 1 and listeners["calls"].grpc.statuses["OK"] == 1
+        assert [(row.method, row.calls, row.messages_in) for row in listeners["calls"].grpc.methods] == [
+            (f"/{ECHO}/Unary", 1, 1)]
         assert listeners["calls"].protocol == "grpc" and listeners["ops"].pool.active == 1
         api = status.upstreams[0]
         assert (api.name, api.requests, len(api.endpoints)) == ("api", 1, 1)
@@ -431,27 +489,52 @@ class TestAdmin:
         call, events = admin.WatchEvents(since=known[-2])
         assert next(events).seq == known[-1]
         call.cancel()
+        assert sluice.events(2**64 - 1) == [], "of what is still to come"
+        assert {event["upstream"] for event in sluice.events()} <= {"", "api"}
 
     def test_stats(self, ops):
         _, admin = ops
         call, stats = admin.WatchStats(interval_ms=100)
         found = [next(stats) for _ in range(4)]
         assert all(status.listeners for status in found)
+        assert not any(one.grpc.methods for status in found for one in status.listeners)
         gaps = [after.uptime_ms - before.uptime_ms for before, after in zip(found, found[1:])]
         assert min(gaps) >= 50 and max(gaps) < 100 + patient(1000), gaps
         call.cancel()
 
     def test_streams_end_with_their_listener(self, ops):
         sluice, admin = ops
-        calls = [admin.WatchEvents()[0], admin.WatchStats()[0]]
-        for call in calls:
-            next(call)
+        calls = [admin.WatchEvents(), admin.WatchStats()]
+        for _, messages in calls:
+            next(messages)
         sluice.ctl("drain", "ops", check=True)
-        for call in calls:
-            with pytest.raises(grpc.RpcError):
-                list(call)
-            assert call.code() is Code.UNAVAILABLE
+        last = [self.last(*one) for one in calls]
+        assert last[0].type == "drain_started" and [call.code() for call, _ in calls] == [Code.UNAVAILABLE] * 2
         wait_until(lambda: sluice.listener("ops")["state"] == "stopped")
+
+    @staticmethod
+    def last(call, messages):
+        """Until the end."""
+        message = None
+        with contextlib.suppress(grpc.RpcError):
+            for message in messages:
+                pass
+        return message
+
+    def test_streams_end_with_their_service(self, ops, backend):
+        """Which a reload takes from the listener."""
+        sluice, admin = ops
+        watch, (call, events) = Watch(admin.client), admin.WatchEvents()
+        assert watch.next() == SERVING and next(events)
+        wanted = self.config(backend)
+        wanted["listeners"][0]["routes"] = [builtin("health")]
+        sluice.apply(wanted)
+        self.last(call, events)
+        assert call.code() is Code.UNAVAILABLE and "no longer offered" in call.details()
+        assert admin.GetStatus() is Code.UNIMPLEMENTED and check(admin.client) == SERVING
+        wanted["listeners"][0]["routes"] = [proxy()]
+        sluice.apply(wanted)
+        assert watch.end()[1] is Code.UNAVAILABLE
 
     def test_over_tls(self, start, certificates):
         wanted = listener("ops", [builtin("admin")], certificates.server().tls())

@@ -255,11 +255,15 @@ class TestClients:
         site.handle(echo)
         assert session.lives()
 
-    def test_the_connection_is_gone(self, site):
+    @pytest.mark.parametrize("complete", [False, True])
+    def test_the_connection_is_gone(self, site, complete):
+        """Nobody waits for the answers, also where the request is complete."""
         site.handle(deaf)
         session = site.connect()
         for _ in range(5):
-            session.call()
+            stream = session.call()
+            if complete:
+                session.send_data(stream, prefixed(b"x"), end=True)
         site.server.wait_requests(5)
         session.client.close()
         wait_until(lambda: all(request.given_up for request in site.server.requests))

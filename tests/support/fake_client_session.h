@@ -70,6 +70,8 @@ public:
     void end(Fault fault);  // at once, and with it all requests
     void hint(std::int64_t ms) { host_.on_keep_alive_hint(ms); }
     bool closing() const { return closing_; }
+    int pings = 0;  // that it was to send
+    bool can_ping = false;
 
 private:
     friend class FakeClientStream;
@@ -84,6 +86,7 @@ private:
     std::uint32_t free_slots() const override;
     std::uint32_t exchanges() const override { return static_cast<std::uint32_t>(streams_.size()); }
     Tunnel tunnel() const override;
+    bool ping() override { return can_ping && ++pings > 0; }
     void close_when_idle() override;
     std::size_t held_bytes() const override { return 0; }
     void remove(FakeClientStream& stream);

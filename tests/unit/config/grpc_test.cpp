@@ -421,15 +421,22 @@ TEST_CASE("the admin service is not for the whole network", "[config][grpc]") {
                         "'\n    protocol: grpc\n    routes: [{builtin: " + "{services: " + services + "}}]\n" + more);
     };
     const std::string tls = "    tls: {certificate: self-signed, client_ca: /ca.pem, client_auth: ";
-    for (const std::string bind : {"127.0.0.1:1", "127.1.2.3:1", "[::1]:1", "unix:/run/a.sock"}) {
+    for (const std::string bind : {"127.0.0.1:1", "127.1.2.3:1", "[::1]:1"}) {
         CHECK(served(bind, "[health, admin]") == Texts{});
     }
     CHECK(served("0.0.0.0:1", "[health, reflection]") == Texts{});
     CHECK(served("0.0.0.0:1", "admin", tls + "require}\n") == Texts{});
+    const std::string where = "f:5:35: listeners[0].routes[0].builtin.services: ";
+    CHECK(served("unix:/run/a.sock", "[health, admin]") ==
+          Texts{where +
+                "whoever can enter the folder of unix:/run/a.sock can drain and reload the daemon: let only its "
+                "users in"});
+    CHECK(served("unix:/run/a.sock", "[health, reflection]") == Texts{});
+    CHECK(served("unix:/run/a.sock", "admin", tls + "require}\n") == Texts{});
     for (const std::string bind : {"0.0.0.0:1", "[::]:1", "10.0.0.1:1"}) {
-        const Texts open{"f:5:35: listeners[0].routes[0].builtin.services: whoever reaches " + bind +
-                         " can drain and reload the daemon: bind a loopback address or a unix socket, or set "
-                         "client_auth: require"};
+        const Texts open{where + "whoever reaches " + bind +
+                         " can drain and reload the daemon: bind a loopback address or a unix socket in a folder that "
+                         "only its users can enter, or set client_auth: require"};
         CHECK(served(bind, "[health, admin]") == open);
         CHECK(served(bind, "admin", tls + "optional}\n") == open);
     }

@@ -27,7 +27,8 @@ struct CallsShown : Shown {
         rpc.update(Ref<const ListenerContext>(made));
     }
     void call(std::string_view method, int status, int times = 1) {
-        const GrpcCall one{.status = status, .messages_in = 2, .messages_out = 3};
+        const GrpcCall one{
+            .status = status, .messages_in = 2, .messages_out = 3, .implemented = status != kUnimplemented};
         while (times-- > 0) stats("rpc").grpc.record(method, one, 4000);
     }
     void make_calls() {

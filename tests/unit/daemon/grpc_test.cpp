@@ -1,132 +1,12 @@
-#include <google/protobuf/descriptor.h>
+#include "tests/unit/daemon/builtin_stage.h"
 
-#include <memory>
-#include <string>
-#include <vector>
-
-#include "daemon/builtin_services.h"
-#include "protocols/grpc/services_json.h"
 #include "protocols/grpc/target.h"
-#include "tests/support/test_clock.h"
-#include "tests/unit/daemon/shown_service.h"
 
 using namespace sluice;
-namespace rpc = sluice::grpc;  // not the library
-using admin::Json;
+using namespace sluice::test;
 using Catch::Contains;
 
 namespace {
-
-constexpr const char* kCheck = "/grpc.health.v1.Health/Check";
-constexpr const char* kWatch = "/grpc.health.v1.Health/Watch";
-const std::string kAdmin = "/sluice.admin.v1.Admin/";
-
-// A call without a client. What is sent goes through the messages of the .proto files, as with a real one: what they do
-// not know is lost, and so are fields that have their default.
-struct FakeCall final : rpc::BuiltinCall {
-    FakeCall(std::string path, const Json& asked, std::string through)
-        : method_(std::move(path)), request_(asked.dump()), listener_(std::move(through)) {}
-
-    const std::string& method() const override { return method_; }
-    const std::string& request() const override { return request_; }
-    const std::string& listener() const override { return listener_; }
-    const std::string& peer() const override { return peer_; }
-    void send(const std::string& json) override {
-        REQUIRE(code == -1);
-        const auto& type = *rpc::find_method(method_)->output_type();
-        const auto bytes = rpc::from_json(type, json);
-        CAPTURE(json);
-        REQUIRE(bytes);
-        sent.push_back(Json::parse(rpc::to_json(type, *bytes).value()));
-        ++unread;
-    }
-    void finish(int with, const std::string& why) override {
-        REQUIRE(code == -1);
-        code = with;
-        message = why;
-    }
-    std::size_t waiting() const override { return unread; }
-    bool is_over() const override { return code != -1; }
-
-    std::vector<Json> sent;
-    std::size_t unread = 0;
-    int code = -1;  // not finished
-    std::string message;
-
-private:
-    std::string method_, request_, listener_, peer_ = "127.0.0.1:4711";
-};
-
-std::string listener_yaml(const std::string& name, const std::string& routes) {
-    return "  - {name: " + name + ", protocol: grpc, bind: \"127.0.0.1:" + std::to_string(free_port()) +
-           "\", routes: [" + routes + "]}\n";
-}
-
-std::string to(const std::string& upstream, const std::string& match) {
-    return "{match: {" + match + "}, proxy: {upstream: " + upstream + "}}";
-}
-
-const std::string kUpstreams =
-    "upstreams:\n"
-    "  - {name: good, protocol: grpc, endpoints: [\"127.0.0.1:9\", \"127.0.0.1:10\"]}\n"
-    "  - {name: down, protocol: grpc, endpoints: [\"127.0.0.1:9\"]}\n";
-
-std::string one_listener(const std::string& routes) {
-    return "listeners:\n" + listener_yaml("calls", routes) + kUpstreams;
-}
-
-// A daemon whose state the test decides.
-struct Builtin : Shown {
-    explicit Builtin(const std::string& yaml = one_listener("{builtin: {services: [health, admin]}}")) : Shown(yaml) {
-        clusters().find("down")->drain_endpoint("127.0.0.1:9", true);
-    }
-
-    admin::DaemonStatus status() override {
-        auto status = Shown::status();
-        status.revision = 7;
-        status.ready = ready;
-        status.draining = draining;
-        status.last_reload = &outcome;
-        return status;
-    }
-    void reload(Done done) override { reloads.push_back(std::move(done)); }
-    void plan(std::string yaml, std::string name, Done done) override {
-        asked.push_back("plan " + name + ": " + yaml);
-        done(outcome);
-    }
-    Status restart(const std::string& name) override { return ask("restart " + name); }
-    Status drain(const std::string& name) override { return ask("drain " + name); }
-    void drain_all() override { asked.push_back("drain all"); }
-    Status ask(const std::string& what) {
-        asked.push_back(what);
-        return result;
-    }
-
-    std::shared_ptr<FakeCall> call(const std::string& method, const Json& request = Json::object(),
-                                   const std::string& listener = "calls") {
-        auto one = std::make_shared<FakeCall>(method, request, listener);
-        services.on_call(one);
-        return one;
-    }
-    // "SERVING", or the code that it ended with.
-    std::string check(const std::string& name, const std::string& listener = "calls") {
-        const auto one = call(kCheck, {{"service", name}}, listener);
-        return one->code == 0 ? one->sent.at(0).value("status", "") : std::to_string(one->code);
-    }
-    std::shared_ptr<FakeCall> watch(const std::string& name) { return call(kWatch, {{"service", name}}); }
-    void pass(std::int64_t ms) {
-        clock.pass(ms);
-        turn();
-    }
-
-    bool ready = true, draining = false;
-    Status result;
-    admin::ReloadOutcome outcome;
-    std::vector<std::string> asked;
-    std::vector<Done> reloads;
-    test::TestClock clock;
-    BuiltinServices services{*this};
-};
 
 std::vector<std::string> states(const FakeCall& call) {
     std::vector<std::string> all;
@@ -157,13 +37,62 @@ TEST_CASE("builtin health: a name has the health of where its route leads", "[gr
     CHECK(daemon.check("a") == "5");
     CHECK(daemon.check("a.Nobody", "all") == "SERVING");
     CHECK(daemon.check("a.Down", "all") == "NOT_SERVING");
-    CHECK(daemon.check("a.Mixed", "all") == "SERVING");
+    CHECK(daemon.check("a.Mixed", "all") == "NOT_SERVING");  // all but one method
 
     Cluster& good = *daemon.clusters().find("good");
     good.drain_endpoint("127.0.0.1:9", true);
     CHECK(daemon.check("a.Slash") == "SERVING");  // the other one
     good.drain_endpoint("127.0.0.1:10", true);
     CHECK(daemon.check("a.Slash") == "NOT_SERVING");
+}
+
+TEST_CASE("builtin health: of routes that take the same, the first", "[grpc][daemon]") {
+    Builtin daemon("listeners:\n" + listener_yaml("calls", kOwn + ", " + to("down", "path: /")) +
+                   listener_yaml("other", to("down", "path: /") + ", {match: {path: /}, builtin: {}}") +
+                   listener_yaml("more", to("good", "path: /") + ", " + to("down", "exact_path: /a.S/Get")) +
+                   kUpstreams);
+    CHECK(daemon.check("grpc.health.v1.Health") == "SERVING");
+    CHECK(daemon.check("a.S") == "NOT_SERVING");
+    CHECK(daemon.check("grpc.health.v1.Health", "other") == "NOT_SERVING");
+    CHECK(daemon.check("a.S", "more") == "SERVING");
+}
+
+TEST_CASE("builtin health: an endpoint that cannot be connected to does not serve", "[grpc][daemon]") {
+    const bool warm = GENERATE(true, false);
+    const std::string min = warm ? ", pool: {min_connections: 1}" : "";
+    Builtin daemon("listeners:\n" + listener_yaml("calls", to("lone", "path: /a.S/")) + kUpstreams +
+                   "  - {name: lone, protocol: grpc, endpoints: [\"127.0.0.1:" + std::to_string(free_port()) + "\"]" +
+                   min + "}\n");
+    Cluster& lone = *daemon.clusters().find("lone");
+    Endpoint* endpoint = nullptr;
+    lone.for_each_endpoint([&](Endpoint& one) { endpoint = &one; });
+    if (!warm) {
+        CHECK(daemon.check("a.S") == "SERVING");  // nobody has tried
+        ++endpoint->waiting;
+        endpoint->look();
+        --endpoint->waiting;
+    }
+    while (endpoint->backoff().failures() == 0 || endpoint->connecting() > 0)
+        uv_run(daemon.worker().loop.raw(), UV_RUN_ONCE);
+    CHECK(endpoint->health().available());
+    CHECK(daemon.check("a.S") == "NOT_SERVING");
+    // Where it is not tried again by itself, a call must be able to come.
+    daemon.pass(endpoint->backoff().until_ms() - daemon.worker().loop.now_ms());
+    CHECK(daemon.check("a.S") == (warm ? "NOT_SERVING" : "SERVING"));
+}
+
+TEST_CASE("builtin health: names are short", "[grpc][daemon]") {
+    Builtin daemon;
+    const std::string longest(1024, 'x');
+    const auto strange = daemon.call(kCheck, {{"service", longest}});
+    CHECK(strange->code == 5);
+    CHECK_THAT(strange->message, Contains(std::string(90, 'x')) && Contains("…") && !Contains(std::string(101, 'x')));
+    CHECK(daemon.check(longest + "x") == "3");
+    CHECK(states(*daemon.watch(longest)) == Texts{"SERVICE_UNKNOWN"});
+    const auto refused = daemon.watch(longest + "x");
+    CHECK(refused->code == 3);
+    CHECK(refused->sent.empty());
+    CHECK(daemon.services.streams() == 1);
 }
 
 TEST_CASE("builtin health: without a name it is the daemon's own", "[grpc][daemon]") {
@@ -178,7 +107,7 @@ TEST_CASE("builtin health: without a name it is the daemon's own", "[grpc][daemo
 }
 
 TEST_CASE("builtin health: a watch tells each change, and only changes", "[grpc][daemon]") {
-    Builtin daemon(one_listener(to("good", "path: /a.S/")));
+    Builtin daemon(one_listener(kOwn + ", " + to("good", "path: /a.S/")));
     const auto watch = daemon.watch("a.S"), unknown = daemon.watch("a.New");
     CHECK(states(*watch) == Texts{"SERVING"});
     CHECK(states(*unknown) == Texts{"SERVICE_UNKNOWN"});
@@ -189,11 +118,7 @@ TEST_CASE("builtin health: a watch tells each change, and only changes", "[grpc]
     daemon.pass(150);
     CHECK(states(*watch) == Texts{"SERVING", "NOT_SERVING"});
 
-    auto port = daemon.reloader->config()->listeners[0].bind.port;
-    daemon.save("listeners:\n  - {name: calls, protocol: grpc, bind: \"127.0.0.1:" + std::to_string(port) +
-                "\", routes: [" + to("good", "path: /a.New/") + "]}\n" + kUpstreams);
-    REQUIRE(daemon.ReloadService::reload().ok);
-    daemon.services.look();
+    daemon.reload_to(kOwn + ", " + to("good", "path: /a.New/"));
     CHECK(states(*watch) == Texts{"SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"});
     CHECK(states(*unknown) == Texts{"SERVICE_UNKNOWN", "NOT_SERVING"});
 
@@ -223,17 +148,20 @@ TEST_CASE("builtin health: who does not read gets the latest state", "[grpc][dae
 TEST_CASE("builtin streams: a drain is told first, then they end", "[grpc][daemon]") {
     Builtin daemon;
     const auto watch = daemon.watch(""), events = daemon.call(kAdmin + "WatchEvents"),
-               stats = daemon.call(kAdmin + "WatchStats");
+               stats = daemon.call(kAdmin + "WatchStats"), reflection = daemon.call(kReflect[0]);
+    for (const auto& one : {watch, events, stats, reflection}) CHECK(one->request().empty());
     daemon.draining = true;
     daemon.services.look();
     CHECK(states(*watch) == Texts{"SERVING", "NOT_SERVING"});
     CHECK(watch->code == -1);
-    CHECK(daemon.services.streams() == 3);
+    CHECK(daemon.services.streams() == 4);
 
+    daemon.worker().events.add({.type = EventType::drain_started});
     daemon.worker().find("calls")->stop(1000);
     daemon.services.look();
     CHECK(states(*watch) == Texts{"SERVING", "NOT_SERVING"});
-    for (const auto& one : {watch, events, stats}) CHECK(one->code == 14);
+    CHECK(std::ranges::count(events->sent, Json("drain_started"), [](const Json& one) { return one["type"]; }) >= 1);
+    for (const auto& one : {watch, events, stats, reflection}) CHECK(one->code == 14);
     CHECK(daemon.services.streams() == 0);
 
     const auto late = daemon.watch("");
@@ -266,6 +194,48 @@ TEST_CASE("builtin streams: those of a drained, restarted or removed listener en
     CHECK(other->code == 14);
 }
 
+TEST_CASE("builtin streams: those of a service that a reload takes away end", "[grpc][daemon]") {
+    Builtin daemon;
+    const auto watch = daemon.watch(""), events = daemon.call(kAdmin + "WatchEvents"), old = daemon.call(kReflect[0]),
+               older = daemon.call(kReflect[1]);
+    daemon.reload_to("{builtin: {services: [health]}}, {match: {host: x}, builtin: {services: [reflection]}}");
+    CHECK(events->code == 14);
+    CHECK(events->message == "the service is no longer offered here");
+    CHECK(old->code == -1);
+    CHECK(older->code == -1);
+    CHECK(watch->code == -1);
+
+    daemon.reload_to(to("good", "path: /"));
+    for (const auto& one : {watch, old, older}) CHECK(one->code == 14);
+    CHECK(daemon.services.streams() == 0);
+}
+
+TEST_CASE("builtin streams: reflection is held, and answered elsewhere", "[grpc][daemon]") {
+    Builtin daemon;
+    const auto one = daemon.call(kReflect[0]), other = daemon.call(kReflect[1]);
+    daemon.pass(150);
+    CHECK(daemon.services.streams() == 2);
+    daemon.services.on_gone(*one);
+    CHECK(daemon.services.streams() == 1);
+    for (const auto& each : {one, other}) {
+        CHECK(each->sent.empty());
+        CHECK(each->code == -1);
+    }
+}
+
+TEST_CASE("builtin streams: there is a greatest number", "[grpc][daemon]") {
+    Builtin daemon;
+    std::vector<std::shared_ptr<FakeCall>> watches;
+    while (watches.size() < BuiltinServices::kMostStreams) watches.push_back(daemon.watch(""));
+    const auto refused = daemon.watch("");
+    CHECK(refused->code == 8);
+    CHECK(refused->sent.empty());
+    CHECK(daemon.check("") == "SERVING");
+    daemon.services.on_gone(*watches.back());
+    CHECK(states(*daemon.watch("")) == Texts{"SERVING"});
+    CHECK(daemon.services.streams() == BuiltinServices::kMostStreams);
+}
+
 TEST_CASE("builtin services: what nobody knows", "[grpc][daemon]") {
     Builtin daemon;
     CHECK(daemon.call(kAdmin + "Nothing")->code == 12);
@@ -278,6 +248,9 @@ TEST_CASE("admin service: the status has the listeners, the upstreams and their 
     daemon.outcome = {.unix_ms = 1000, .ok = false, .errors = {"a.yaml:1:1: bad"}};
     daemon.stats("calls").accepted = 12;
     ++daemon.stats("calls").closed[Reason::peer_closed];
+    daemon.stats("calls").http2.resets_received = 3;
+    const GrpcCall done{.status = 0, .messages_in = 4, .messages_out = 5, .implemented = true};
+    daemon.stats("calls").grpc.record("/a.S/Get", done, 1000);
     const auto call = daemon.call(kAdmin + "GetStatus");
     CHECK(call->code == 0);
     REQUIRE(call->sent.size() == 1);
@@ -293,12 +266,25 @@ TEST_CASE("admin service: the status has the listeners, the upstreams and their 
     CHECK(listener["state"] == "listening");
     CHECK(listener["pool"]["accepted"] == "12");
     CHECK(listener["pool"]["closed"]["peer_closed"] == "1");
+    CHECK(listener["http2"]["resets"] == Json({{"received", "3"}}));
+    const Json& method = listener["grpc"]["methods"].at(0);
+    CHECK(method["method"] == "/a.S/Get");
+    CHECK(method["calls"] == "1");
+    CHECK(method["messages_in"] == "4");
+    CHECK(method["messages_out"] == "5");
+    CHECK(method["statuses"] == Json({{"OK", "1"}}));
+    CHECK(method["latency_ms"].contains("p99_9"));
     const Json& upstream = status["upstreams"].at(0);
     CHECK(upstream["name"] == "down");
     CHECK(upstream["health"] == "unavailable");
     CHECK(upstream["endpoints"].at(0)["address"] == "127.0.0.1:9");
     CHECK(upstream["endpoints"].at(0)["state"] == "draining");
     CHECK(upstream["endpoints"].at(0)["pool"]["max_connections"] == "100");
+
+    const Json& shorter = daemon.call(kAdmin + "WatchStats")->sent.at(0);
+    CHECK(shorter["listeners"].at(0)["grpc"]["calls"]["total"] == "1");
+    CHECK_FALSE(shorter["listeners"].at(0)["grpc"].contains("methods"));
+    CHECK(shorter["upstreams"].at(0).contains("endpoints"));
 }
 
 TEST_CASE("admin service: connections, and what cannot be asked of them", "[grpc][daemon]") {
@@ -310,6 +296,8 @@ TEST_CASE("admin service: connections, and what cannot be asked of them", "[grpc
     CHECK(nobody->code == 5);
     CHECK(nobody->message == "no listener named 'nobody'");
     CHECK(list({{"state", "asleep"}})->code == 3);
+    const std::string much(60'000, 'x');
+    for (const char* field : {"listener", "state"}) CHECK(list({{field, much}})->message.size() < 200);
 }
 
 TEST_CASE("admin service: a reload answers when it has ended", "[grpc][daemon]") {
@@ -362,6 +350,7 @@ TEST_CASE("admin service: restarts and drains", "[grpc][daemon]") {
     daemon.result = fail(Errc::closed);
     CHECK(daemon.call(kAdmin + "RestartListener", {{"listener", "nobody"}})->code == 5);
     CHECK(daemon.call(kAdmin + "Drain", {{"listener", "nobody"}})->code == 5);
+    CHECK(daemon.call(kAdmin + "Drain", {{"listener", std::string(60'000, 'x')}})->message.size() < 200);
     daemon.result = fail(Errc::refused);
     const auto refused = daemon.call(kAdmin + "RestartListener", {{"listener", "calls"}});
     CHECK(refused->code == 9);
@@ -377,6 +366,8 @@ TEST_CASE("admin service: events from a number on, and those that follow", "[grp
     CHECK(all->sent.at(0)["seq"] == "1");
     const auto news = daemon.call(kAdmin + "WatchEvents", {{"since", std::to_string(last)}});
     CHECK(news->sent.empty());
+    const auto strange = daemon.call(kAdmin + "WatchEvents", {{"since", std::to_string(last + 1)}}),
+               strangest = daemon.call(kAdmin + "WatchEvents", {{"since", std::to_string(~std::uint64_t{0})}});
     ring.add({.type = EventType::reloaded, .detail = "revision 2"});
     ring.add({.type = EventType::added, .source = ring.source("calls"), .connection = 5});
     daemon.turn();
@@ -385,6 +376,8 @@ TEST_CASE("admin service: events from a number on, and those that follow", "[grp
     CHECK(news->sent[0]["detail"] == "revision 2");
     CHECK(news->sent[1]["listener"] == "calls");
     CHECK(news->sent[1]["connection"] == "5");
+    CHECK(strange->sent == news->sent);
+    CHECK(strangest->sent == news->sent);
     CHECK(all->sent.size() == last + 2);
     daemon.services.on_gone(*news);
     ring.add({.type = EventType::reloaded});
@@ -462,4 +455,22 @@ TEST_CASE("routes of a grpc listener lead to gRPC's targets", "[grpc][daemon]") 
     CHECK_FALSE(others.make_fallback());
     CHECK_FALSE(others.make(config::BuiltinAction{}));
     CHECK_FALSE(dynamic_cast<rpc::Target*>(others.make(config::ProxyAction{.upstream = "good"}).get()));
+}
+
+TEST_CASE("what is inside the process is no upstream of any event", "[grpc][daemon]") {
+    struct Nowhere final : Dialer {
+        Result<Fd> dial() override { return fail(Errc::refused); }
+    };
+    Builtin daemon;
+    Nowhere nowhere;
+    const std::uint64_t next = daemon.worker().events.next_sequence();
+    {
+        Cluster inside(daemon.worker(), "inside");
+        ClusterSettings settings{.module = &daemon.modules.client(config::UpstreamProtocol::grpc), .dialer = &nowhere};
+        settings.config.endpoints = {{.kind = config::EndpointConfig::Kind::unix_socket, .path = "in-process"}};
+        inside.apply(settings);
+        inside.drain_endpoint("unix:in-process", true);
+        inside.retire();
+    }
+    CHECK(daemon.worker().events.next_sequence() == next);
 }

@@ -109,7 +109,7 @@ struct CallStage : UpstreamStage, private RouteTargets {
         return !received.empty();
     }
     void pass(std::int64_t ms) {
-        constexpr std::int64_t kStep = 5;
+        constexpr std::int64_t kStep = 20;
         for (; ms > 0; ms -= kStep) {
             clock.pass(std::min(ms, kStep));
             exchange();

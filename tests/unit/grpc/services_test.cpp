@@ -2,133 +2,21 @@
 #include "protocols/grpc/services.h"
 
 #include <google/protobuf/descriptor.pb.h>
-#include <grpcpp/create_channel_posix.h>
-#include <grpcpp/generic/generic_stub.h>
-#include <grpcpp/grpcpp.h>
-#include <grpcpp/impl/client_unary_call.h>
-#include <grpcpp/impl/codegen/proto_utils.h>
-#include <grpcpp/support/sync_stream.h>
-#include <health.pb.h>
-#include <reflection.pb.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
-#include <chrono>
-#include <functional>
 #include <future>
 #include <string>
 #include <vector>
 
-#include "core/net/event_loop.h"
+#include "core/base/text.h"
+#include "tests/unit/grpc/services_stage.h"
 
-using sluice::EventLoop;
 using sluice::Fd;
-using namespace std::chrono_literals;
+using namespace sluice::test::services;
 
 namespace {
-
-namespace host = sluice::grpc;
-using ::grpc::ByteBuffer;
-using ::grpc::ClientContext;
-using ::grpc::Status;
-using ::grpc::StatusCode;
-using ::grpc::health::v1::HealthCheckRequest;
-using ::grpc::health::v1::HealthCheckResponse;
-using ::grpc::internal::RpcMethod;
-namespace reflection = ::grpc::reflection::v1;
-using CallPtr = std::shared_ptr<host::BuiltinCall>;
-using Channel = std::shared_ptr<::grpc::Channel>;
-
-constexpr const char* kCheck = "/grpc.health.v1.Health/Check";
-constexpr const char* kWatch = "/grpc.health.v1.Health/Watch";
-
-struct HeldCalls final : host::Backend {
-    void on_call(CallPtr call) override {
-        calls.push_back(std::move(call));
-        if (answer) answer(*calls.back());
-    }
-    void on_gone(host::BuiltinCall& call) override { gone.push_back(&call); }
-    void on_room(host::BuiltinCall&) override { ++rooms; }
-
-    std::vector<CallPtr> calls;
-    std::vector<host::BuiltinCall*> gone;
-    std::size_t rooms = 0;
-    std::function<void(host::BuiltinCall&)> answer;
-};
-
-void serve(host::BuiltinCall& call) {
-    call.send(R"({"status":"SERVING"})");
-    call.finish(0, "");
-}
-
-// The loop runs in the test's thread, clients that block in others.
-struct ServicesStage {
-    ServicesStage() {
-        uv_timer_init(loop.raw(), &tick);
-        uv_timer_start(
-            &tick, [](uv_timer_t*) {}, 5, 5);  // looks whether the other threads are done
-    }
-    ~ServicesStage() {
-        stop();
-        uv_close(reinterpret_cast<uv_handle_t*>(&tick), nullptr);
-    }
-
-    Channel connect() {
-        ::grpc::ChannelArguments arguments;
-        arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);  // windows stay what they are
-        return ::grpc::CreateCustomInsecureChannelFromFd("services", services.dial().value().release(), arguments);
-    }
-
-    template <class Condition>
-    bool until(Condition condition) {
-        const auto limit = std::chrono::steady_clock::now() + 30s;
-        while (!condition() && std::chrono::steady_clock::now() < limit) uv_run(loop.raw(), UV_RUN_ONCE);
-        return condition();
-    }
-
-    template <class Work>
-    auto client(Work work) {
-        auto future = std::async(std::launch::async, work);
-        until([&] { return future.wait_for(0s) == std::future_status::ready; });
-        return future.get();
-    }
-
-    bool stop() {
-        bool stopped = false;
-        services.stop([&] { stopped = true; });
-        return until([&] { return stopped; });
-    }
-
-    EventLoop loop;
-    uv_timer_t tick;
-    HeldCalls backend;
-    host::Services services{loop, backend};
-};
-
-template <class Request, class Response>
-Status ask(const Channel& channel, const char* path, ClientContext& context, const Request& request,
-           Response* response) {
-    return ::grpc::internal::BlockingUnaryCall(channel.get(), RpcMethod(path, RpcMethod::NORMAL_RPC, channel), &context,
-                                               request, response);
-}
-
-Status check(const Channel& channel, const char* path = kCheck) {
-    ClientContext context;
-    HealthCheckResponse response;
-    return ask(channel, path, context, HealthCheckRequest{}, &response);
-}
-
-auto watch(const Channel& channel, ClientContext& context) {
-    return std::unique_ptr<::grpc::ClientReader<HealthCheckResponse>>(
-        ::grpc::internal::ClientReaderFactory<HealthCheckResponse>::Create(
-            channel.get(), RpcMethod(kWatch, RpcMethod::SERVER_STREAMING, channel), &context, HealthCheckRequest{}));
-}
-
-// Once there is nothing left to read: before that, gRPC does not tell.
-Status finish(::grpc::ClientReader<HealthCheckResponse>& reader) {
-    for (HealthCheckResponse one; reader.Read(&one);) continue;
-    return reader.Finish();
-}
 
 // What reflection answers to requests of one stream, with what a listener says of its services.
 std::vector<reflection::ServerReflectionResponse> reflect(const Channel& channel, const std::string& version,
@@ -137,16 +25,12 @@ std::vector<reflection::ServerReflectionResponse> reflect(const Channel& channel
     ClientContext context;
     if (!services.empty()) context.AddMetadata("x-sluice-services", services);
     const std::string path = "/grpc.reflection." + version + ".ServerReflection/ServerReflectionInfo";
-    using Request = reflection::ServerReflectionRequest;
-    using Response = reflection::ServerReflectionResponse;
-    const std::unique_ptr<::grpc::ClientReaderWriter<Request, Response>> stream(
-        ::grpc::internal::ClientReaderWriterFactory<Request, Response>::Create(
-            channel.get(), RpcMethod(path.c_str(), RpcMethod::BIDI_STREAMING, channel), &context));
-    std::vector<Response> responses;
-    for (const Request& request : requests) stream->Write(request);
+    const auto stream = converse_reflection(channel, path.c_str(), context);
+    std::vector<reflection::ServerReflectionResponse> responses;
+    for (const auto& request : requests) stream->Write(request);
     stream->WritesDone();
-    for (Response response; stream->Read(&response);) responses.push_back(response);
-    return stream->Finish().ok() ? responses : std::vector<Response>{};
+    for (reflection::ServerReflectionResponse response; stream->Read(&response);) responses.push_back(response);
+    return stream->Finish().ok() ? responses : std::vector<reflection::ServerReflectionResponse>{};
 }
 
 std::vector<std::string> names_in(const reflection::ServerReflectionResponse& response) {
@@ -225,6 +109,18 @@ TEST_CASE("services: what cannot be answered ends with gRPC's status for it", "[
     CHECK(refused.error_code() == StatusCode::PERMISSION_DENIED);
     CHECK(refused.error_message() == "not for \xc3\xbc");
 
+    // A long one is cut between characters.
+    stage.backend.answer = [](host::BuiltinCall& call) {
+        std::string message;
+        for (int i = 0; i < 50'000; ++i) message += "\xc3\xbc";
+        call.finish(5, message);
+    };
+    const Status lengthy = stage.client([&] { return check(channel); });
+    CHECK(lengthy.error_code() == StatusCode::NOT_FOUND);
+    CHECK(lengthy.error_message().size() >= 250);
+    CHECK(lengthy.error_message().size() <= 256);
+    CHECK_FALSE(sluice::first_invalid_utf8(lengthy.error_message()));
+
     // A backend that talks nonsense: its call is over, and it is told.
     stage.backend.answer = [](host::BuiltinCall& call) { call.send(R"({"status": [)"); };
     CHECK(stage.client([&] { return check(channel); }).error_code() == StatusCode::INTERNAL);
@@ -239,10 +135,7 @@ TEST_CASE("services: a unary method takes one message, no more and no less", "[g
     const auto send = [&](int messages) {
         return stage.client([&] {
             ClientContext context;
-            using Stream = ::grpc::ClientReaderWriter<HealthCheckRequest, HealthCheckResponse>;
-            const std::unique_ptr<Stream> stream(
-                ::grpc::internal::ClientReaderWriterFactory<HealthCheckRequest, HealthCheckResponse>::Create(
-                    channel.get(), RpcMethod(kCheck, RpcMethod::BIDI_STREAMING, channel), &context));
+            const auto stream = converse_health(channel, kCheck, context);
             for (int i = 0; i < messages; ++i) stream->Write(HealthCheckRequest{});
             stream->WritesDone();
             return stream->Finish();
@@ -252,6 +145,82 @@ TEST_CASE("services: a unary method takes one message, no more and no less", "[g
     CHECK(send(2).error_code() == StatusCode::UNIMPLEMENTED);
     CHECK(stage.backend.calls.empty());
     CHECK(stage.client([&] { return check(channel); }).ok());
+}
+
+TEST_CASE("services: a call that is cancelled before its client has said all is not carried out", "[grpc][services]") {
+    ServicesStage stage;
+    stage.backend.answer = serve;
+    const Channel channel = stage.connect();
+    const int answered = stage.client([&] {
+        int good = 0;
+        for (int i = 0; i < 50; ++i) {
+            ClientContext context;
+            const auto stream = converse_health(channel, kCheck, context);
+            stream->Write(HealthCheckRequest{});
+            good += check(channel).ok();  // when it is answered, what came before it on the connection has been read
+            context.TryCancel();
+            stream->Finish();
+        }
+        return good + check(channel).ok();
+    });
+    CHECK(answered == 51);
+    CHECK(stage.backend.calls.size() == 51);
+}
+
+TEST_CASE("services: what requests may hold is limited", "[grpc][services]") {
+    constexpr std::size_t kMiB = 1024 * 1024;
+    ServicesStage stage;
+    const Channel channel = stage.connect();
+    const auto send = [&](std::size_t bytes) {
+        return stage.client([&] {
+            ClientContext context;
+            HealthCheckResponse response;
+            return ask(channel, kCheck, context, request_of(bytes), &response);
+        });
+    };
+    stage.backend.answer = serve;
+    CHECK(send(8 * kMiB).error_code() == StatusCode::RESOURCE_EXHAUSTED);
+    CHECK(send(7 * kMiB).ok());
+
+    // Streams that last hold nothing of their requests, so together these may have more than gRPC's quota.
+    stage.backend.answer = [](host::BuiltinCall& call) {
+        CHECK(call.request().size() > 7 * kMiB);
+        call.forget_request();
+        CHECK(call.request().empty());
+    };
+    std::vector<ClientContext> contexts(12);
+    std::vector<std::unique_ptr<::grpc::ClientReader<HealthCheckResponse>>> readers;
+    const HealthCheckRequest request = request_of(7 * kMiB);
+    for (ClientContext& context : contexts) {
+        readers.push_back(watch(channel, context, request));
+        const std::size_t expected = stage.backend.calls.size() + 1;
+        REQUIRE(stage.until([&] { return stage.backend.calls.size() == expected; }));
+    }
+    CHECK(stage.backend.gone.empty());
+    for (ClientContext& context : contexts) context.TryCancel();
+    for (const auto& reader : readers)
+        CHECK(stage.client([&] { return finish(*reader); }).error_code() == StatusCode::CANCELLED);
+}
+
+TEST_CASE("services: calls that keep much and do not end are ended", "[grpc][services]") {
+    ServicesStage stage;
+    stage.backend.answer = serve;
+    const Channel channel = stage.connect();
+    std::vector<ClientContext> contexts(40);
+    std::vector<std::future<Status>> clients;
+    for (ClientContext& context : contexts)
+        clients.push_back(std::async(std::launch::async, [&] {
+            const auto stream = converse_health(channel, kCheck, context);
+            stream->Write(request_of(4 * 1024 * 1024));
+            HealthCheckResponse none;
+            stream->Read(&none);
+            return stream->Finish();
+        }));
+    const auto is_done = [](std::future<Status>& one) { return one.wait_for(0s) == std::future_status::ready; };
+    CHECK(stage.until([&] { return std::count_if(clients.begin(), clients.end(), is_done) >= 20; }));
+    for (ClientContext& context : contexts) context.TryCancel();
+    for (auto& one : clients) CHECK_FALSE(one.get().ok());
+    CHECK(stage.client([&] { return check(stage.connect()); }).ok());
 }
 
 TEST_CASE("services: a stream waits for a client that does not read, and says so", "[grpc][services]") {
@@ -366,7 +335,6 @@ TEST_CASE("services: reflection lists what the listener has", "[grpc][services]"
     CHECK(listed("v1alpha", "") == both);
     CHECK(listed("v1", "health") == Lines{"grpc.health.v1.Health"});
     CHECK(listed("v1alpha", "admin,health") == Lines{"grpc.health.v1.Health", "sluice.admin.v1.Admin"});
-    CHECK(stage.backend.calls.empty());
 }
 
 TEST_CASE("services: reflection gives files by name and symbol, of services that the listener has",
@@ -387,6 +355,40 @@ TEST_CASE("services: reflection gives files by name and symbol, of services that
     for (int i = 3; i < 6; ++i) CHECK(responses[i].error_response().error_code() == StatusCode::NOT_FOUND);
     CHECK(responses[6].error_response().error_code() == StatusCode::INVALID_ARGUMENT);
     CHECK(responses[1].original_request().file_containing_symbol() == "grpc.health.v1.Health.Watch");
+}
+
+TEST_CASE("services: a reflection stream is the backend's to end", "[grpc][services]") {
+    ServicesStage stage;
+    const Channel channel = stage.connect();
+    ClientContext context;
+    context.AddMetadata("x-sluice-listener", "calls");
+    const auto stream = converse_reflection(channel, kReflection, context);
+    reflection::ServerReflectionRequest list;
+    list.set_list_services("");
+    reflection::ServerReflectionResponse response;
+    CHECK(stage.client([&] { return stream->Write(list) && stream->Read(&response); }));
+    CHECK(names_in(response).size() == 3);
+    REQUIRE(stage.until([&] { return stage.backend.calls.size() == 1; }));
+    host::BuiltinCall& call = *stage.backend.calls[0];
+    CHECK(call.method() == kReflection);
+    CHECK(call.request() == "{}");
+    CHECK(call.listener() == "calls");
+    CHECK(call.waiting() == 0);
+    call.finish(14, "the listener is draining");
+    const Status status = stage.client([&] {
+        stream->Read(&response);
+        return stream->Finish();
+    });
+    CHECK(status.error_code() == StatusCode::UNAVAILABLE);
+    CHECK(status.error_message() == "the listener is draining");
+
+    // And of one that the client ends, the backend is told.
+    CHECK(stage.client([&] { return reflect(channel, "v1alpha", "", {list}); }).size() == 1);
+    CHECK(stage.until([&] { return stage.backend.gone.size() == 1; }));
+    REQUIRE(stage.backend.calls.size() == 2);
+    CHECK(stage.backend.calls[1]->method() == "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo");
+    CHECK(stage.backend.gone[0] == stage.backend.calls[1].get());
+    CHECK(stage.backend.rooms == 0);
 }
 
 TEST_CASE("services: stop ends calls that hang and connections that are silent", "[grpc][services]") {

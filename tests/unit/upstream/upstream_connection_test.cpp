@@ -203,6 +203,61 @@ TEST_CASE("an owner that changes its mind is asked again", "[upstream_connection
     CHECK(line.connection == nullptr);
 }
 
+TEST_CASE("a busy peer of HTTP/2 that is silent for long is asked whether it is there", "[upstream_connection]") {
+    const bool retired = GENERATE(false, true);
+    Line line(3);
+    line.begin();
+    line.session().can_ping = true;
+    Sink& sink = line.sinks.emplace_back();
+    line.open(sink);
+    if (retired) line.connection->retire();
+    line.pass(304'000);
+    CHECK(line.session().pings == 0);
+    line.pass(2000);
+    CHECK(line.session().pings == 1);
+    line.peer.send("x");
+    line.pass(304'000);
+    REQUIRE(line.connection != nullptr);
+    line.pass(2000);
+    CHECK(line.session().pings == 2);
+    line.pass(9000);
+    REQUIRE(line.connection != nullptr);
+    CHECK(sink.log == "");
+    line.pass(2000);
+    CHECK(line.connection == nullptr);
+    CHECK(line.end.failure == Failure::closed);
+    CHECK(sink.log == "failed ");
+}
+
+TEST_CASE("one that is under suspicion is asked at once, and once in five minutes", "[upstream_connection]") {
+    Line line(3);
+    line.begin();
+    line.session().can_ping = true;
+    Sink& sink = line.sinks.emplace_back();
+    line.open(sink);
+    line.connection->suspect();
+    line.connection->suspect();
+    CHECK(line.session().pings == 1);
+    line.peer.send("x");
+    line.pass(5000);
+    line.connection->suspect();  // it was there a moment ago
+    CHECK(line.session().pings == 1);
+    CHECK(line.connection->state() == UpstreamConnection::State::ready);
+    line.pass(30'000);
+    line.connection->suspect();
+    CHECK(line.session().pings == 1);
+    CHECK(line.connection->state() == UpstreamConnection::State::retired);
+}
+
+TEST_CASE("who cannot be asked is not tried again", "[upstream_connection]") {
+    Line line(3);
+    line.begin();
+    Sink& sink = line.sinks.emplace_back();
+    line.open(sink);
+    line.connection->suspect();
+    CHECK(line.connection->state() == UpstreamConnection::State::retired);
+}
+
 TEST_CASE("a retired connection takes no more requests, and ends with its last one", "[upstream_connection]") {
     const std::uint32_t slots = GENERATE(1u, 3u);
     Line line(slots);
