@@ -110,7 +110,9 @@ void Rpc::on_event(Op op, bool ok) {
     static constexpr void (Rpc::*kSteps[])(bool) = {&Rpc::on_accept, &Rpc::on_read,   &Rpc::on_open,
                                                     &Rpc::on_write,  &Rpc::on_finish, &Rpc::on_done};
     if (op != Op::done) --operations_;
-    (this->*kSteps[static_cast<int>(op)])(ok);
+    const auto step =
+        kSteps[static_cast<int>(op)];  // in one expression GCC 12's UBSan takes another value for the index
+    (this->*step)(ok);
     flush();
 }
 

@@ -438,7 +438,8 @@ TEST_CASE("routes of a grpc listener lead to gRPC's targets", "[grpc][daemon]") 
     const config::ListenerConfig& listener = daemon.reloader->config()->listeners[0];
     const auto builtin = std::make_shared<Cluster>(daemon.worker(), "builtin");
     const Destinations with{daemon.clusters().all(), daemon.reloader->websockets(), builtin};
-    ListenerTargets targets(listener, with), nowhere(listener, daemon.destinations());
+    const Destinations without = daemon.destinations();
+    ListenerTargets targets(listener, with), nowhere(listener, without);
     CHECK(dynamic_cast<rpc::Target*>(targets.make(config::ProxyAction{.upstream = "good"}).get()));
     CHECK_FALSE(targets.make(config::ProxyAction{.upstream = "nobody"}));
     const auto own = targets.make(config::BuiltinAction{});
