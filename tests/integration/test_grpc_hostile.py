@@ -11,7 +11,7 @@ from support.grpc_wire import (BY_RESET, HEAD, TYPE, UNARY, Site, Status, answer
 from support.h2client import Code, raw_frame
 from support.settings import SANITIZED, patient
 from support.upstreams_h2 import CODES
-from support.waiting import wait_until
+from support.waiting import still, wait_until
 
 KIB, MIB = 1024, 1024 * 1024
 LISTENERS = [
@@ -334,19 +334,6 @@ class TestClients:
         session.until(lambda: len(unread.body) == 65535)
         for _ in range(20):
             assert session.lives()
-
-
-def still(value, seconds=0.3):
-    """Until it does not change any more for a while."""
-    last, since = None, time.monotonic()
-
-    def same():
-        nonlocal last, since
-        if value() != last:
-            last, since = value(), time.monotonic()
-        return last and time.monotonic() - since > seconds
-
-    wait_until(same, 20)
 
 
 # Upstreams

@@ -9,7 +9,7 @@ from support import configs
 from support.h2client import connect
 from support.http import request
 from support.settings import SANITIZED, patient, scaled
-from support.waiting import wait_until
+from support.waiting import still, wait_until
 
 MIB = 1024 * 1024
 FRONTS = pytest.mark.parametrize("front", ["http", "http2"])
@@ -148,19 +148,6 @@ def test_a_slow_upload(serve, start, front, back):
         taken.set()
         assert upload.result() == str(total).encode()
     watching.check(2 * MIB)  # a session of HTTP/2 may be given a window of 1 MiB
-
-
-def still(value, seconds=0.4):
-    """Until it does not change any more for a while."""
-    last, since = None, time.monotonic()
-
-    def same():
-        nonlocal last, since
-        if value() != last:
-            last, since = value(), time.monotonic()
-        return last and time.monotonic() - since > seconds
-
-    wait_until(same, 20)
 
 
 class Upload1(threading.Thread):

@@ -23,6 +23,7 @@ import grpc  # noqa: E402
 
 from . import configs  # noqa: E402
 from .backends import Program  # noqa: E402
+from .load import Crew  # noqa: E402
 from .settings import REPO, patient  # noqa: E402
 from .waiting import wait_until  # noqa: E402
 
@@ -509,15 +510,15 @@ class Chat:
 
 # Load
 
-class Callers:
+class Callers(Crew):
     """Threads with a client each that call until stopped; their replies are kept."""
 
     def __init__(self, connect_one, count=4, act=GrpcClient.unary):
         self.connect, self.act = connect_one, act
-        self.ending, self.replies, self.lock = threading.Event(), [], threading.Lock()
-        self.threads = [threading.Thread(target=self._run, daemon=True) for _ in range(count)]
+        self.replies, self.lock = [], threading.Lock()
+        super().__init__(range(count))
 
-    def _run(self):
+    def _run(self, _):
         client = self.connect()
         try:
             while not self.ending.is_set():
@@ -528,14 +529,6 @@ class Callers:
                     self.replies.append(reply)
         finally:
             client.close()
-
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stop()
 
     def stop(self):
         self.ending.set()

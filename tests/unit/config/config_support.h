@@ -17,6 +17,23 @@ inline std::vector<std::string> texts(const Checked<Loaded>& result) {
     return out;
 }
 
+using Texts = std::vector<std::string>;
+
+inline Texts problems(const std::string& yaml) { return texts(load_text(yaml, "f")); }
+
+inline bool all_of_them(const Diagnostic&) { return true; }
+
+// Of a text that must be right: those that `keep` wants.
+inline Texts warnings_in(const std::string& yaml, bool (*keep)(const Diagnostic&) = all_of_them) {
+    const auto result = load_text(yaml, "f");
+    CHECK(texts(result) == Texts{});
+    Texts out;
+    if (!result) return out;
+    for (const Diagnostic& warning : result->warnings)
+        if (keep(warning)) out.push_back(warning.text());
+    return out;
+}
+
 inline Config loaded(std::string_view yaml) {
     const auto result = load_text(yaml, "test.yaml");
     CHECK(texts(result) == std::vector<std::string>{});

@@ -11,8 +11,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-using Texts = std::vector<std::string>;
-
 constexpr const char* kServices =
     "upstreams:\n  - {name: orders, protocol: grpc, endpoints: [a:1]}\n  - {name: api, endpoints: [b:1]}\n"
     "  - {name: chat, protocol: websocket, endpoints: [c:1]}\n";
@@ -33,18 +31,9 @@ std::string checked(const std::string& keys, const std::string& protocol = "grpc
            protocol + "\n    endpoints: [a:1]\n    health_check: " + keys + "\n";
 }
 
-Texts problems(const std::string& yaml) { return texts(load_text(yaml, "f")); }
-
 // But those on upstreams that nothing uses.
 Texts warnings(const std::string& yaml) {
-    const auto result = load_text(yaml, "f");
-    CHECK(texts(result) == Texts{});
-    Texts out;
-    if (!result) return out;
-    for (const Diagnostic& warning : result->warnings) {
-        if (!warning.message.starts_with("nothing uses it")) out.push_back(warning.text());
-    }
-    return out;
+    return warnings_in(yaml, [](const Diagnostic& warning) { return !warning.message.starts_with("nothing uses it"); });
 }
 
 Texts at_pool(const std::string& column, const std::string& problem) {

@@ -11,8 +11,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-using Texts = std::vector<std::string>;
-
 constexpr const char* kUpstreams =
     "upstreams:\n  - {name: api, endpoints: [a:1]}\n  - {name: files, endpoints: [b:1]}\n";
 
@@ -26,18 +24,9 @@ std::string with(const std::string& keys, const std::string& match = "{}") {
     return route("{upstream: api, " + keys + "}", match);
 }
 
-Texts problems(const std::string& yaml) { return texts(load_text(yaml, "f")); }
-
 // Those of the route alone.
 Texts warnings(const std::string& yaml) {
-    const auto result = load_text(yaml, "f");
-    CHECK(texts(result) == Texts{});
-    Texts out;
-    if (!result) return out;
-    for (const Diagnostic& warning : result->warnings) {
-        if (warning.path.starts_with("listeners")) out.push_back(warning.text());
-    }
-    return out;
+    return warnings_in(yaml, [](const Diagnostic& warning) { return warning.path.starts_with("listeners"); });
 }
 
 Texts at(const std::string& column, const std::string& problem) {

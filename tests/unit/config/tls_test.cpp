@@ -9,8 +9,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-using Texts = std::vector<std::string>;
-
 // Lines of a listener, from line 4 on.
 std::string listener(const std::string& protocol, const std::string& lines) {
     return "listeners:\n  - name: web\n    bind: 127.0.0.1:80\n    protocol: " + protocol +
@@ -20,17 +18,6 @@ std::string listener(const std::string& protocol, const std::string& lines) {
 // Keys of tls, from line 7, column 7 on.
 std::string with_tls(const std::string& keys, const std::string& protocol = "https") {
     return listener(protocol, "    tls:\n      " + keys + "\n");
-}
-
-Texts problems(const std::string& yaml) { return texts(load_text(yaml, "f")); }
-
-Texts warnings(const std::string& yaml) {
-    const auto result = load_text(yaml, "f");
-    CHECK(texts(result) == Texts{});
-    Texts out;
-    if (!result) return out;
-    for (const Diagnostic& warning : result->warnings) out.push_back(warning.text());
-    return out;
 }
 
 }  // namespace
@@ -109,7 +96,7 @@ TEST_CASE("tls is absent unless it is written, and has its defaults", "[config][
     for (const char* protocol : {"https", "http2"}) {
         CHECK(loaded(with_tls("certificate: self-signed", protocol)).listeners[0].tls == expected);
     }
-    CHECK(warnings(with_tls("{certificate: self-signed, session_cache: 0, session_tickets: false}")) == Texts{});
+    CHECK(warnings_in(with_tls("{certificate: self-signed, session_cache: 0, session_tickets: false}")) == Texts{});
 }
 
 TEST_CASE("an alias may stand for tls", "[config][tls]") {
@@ -201,9 +188,9 @@ TEST_CASE("settings of tls that don't fit together", "[config][tls][bad]") {
     // One mistake is told once.
     CHECK(problems(with_tls("{certificate: /a, client_auth: require, client_ca: ca}")) ==
           Texts{"f:7:58: listeners[0].tls.client_ca: expected an absolute path, got 'ca'"});
-    CHECK(warnings(with_tls("{certificate: /a, client_ca: /ca}")) ==
+    CHECK(warnings_in(with_tls("{certificate: /a, client_ca: /ca}")) ==
           Texts{"f:7:36: listeners[0].tls.client_ca: has no effect: client_auth is none"});
-    CHECK(warnings(with_tls("{certificate: /a, client_ca: /ca, client_auth: optional}")) == Texts{});
+    CHECK(warnings_in(with_tls("{certificate: /a, client_ca: /ca, client_auth: optional}")) == Texts{});
 }
 
 TEST_CASE("which protocol has tls", "[config][tls][bad]") {
@@ -279,8 +266,8 @@ TEST_CASE("the HTTP/2 keys have ranges", "[config][bad]") {
 TEST_CASE("allow_http1 without tls is told to have no effect", "[config][tls]") {
     const Texts expected{
         "f:6:18: listeners[0].allow_http1: has no effect: without tls there is only HTTP/2 with prior knowledge"};
-    CHECK(warnings(listener("http2", "    allow_http1: true\n")) == expected);
-    CHECK(warnings(listener("http2", "    allow_http1: false\n")) == expected);
-    CHECK(warnings(listener("http2", "    allow_http1: false\n    tls: {certificate: /a}\n")) == Texts{});
-    CHECK(warnings(listener("http2", "")) == Texts{});
+    CHECK(warnings_in(listener("http2", "    allow_http1: true\n")) == expected);
+    CHECK(warnings_in(listener("http2", "    allow_http1: false\n")) == expected);
+    CHECK(warnings_in(listener("http2", "    allow_http1: false\n    tls: {certificate: /a}\n")) == Texts{});
+    CHECK(warnings_in(listener("http2", "")) == Texts{});
 }

@@ -12,8 +12,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-using Texts = std::vector<std::string>;
-
 // Lines of an upstream, from line 7 on, with a route that uses it.
 std::string upstream(const std::string& lines, const std::string& endpoints = "[127.0.0.1:9001]") {
     return "listeners:\n  - {name: web, bind: '127.0.0.1:80', routes: [{proxy: {upstream: api}}]}\n"
@@ -27,17 +25,6 @@ std::string with(const std::string& section, const std::string& line) {
 // One more line of the listener, in line 4.
 std::string listener(const std::string& line) {
     return "listeners:\n  - name: web\n    bind: 127.0.0.1:80\n    " + line + "\n    routes: [{echo: {}}]\n";
-}
-
-Texts problems(const std::string& yaml) { return texts(load_text(yaml, "f")); }
-
-Texts warnings(const std::string& yaml) {
-    const auto result = load_text(yaml, "f");
-    CHECK(texts(result) == Texts{});
-    Texts out;
-    if (!result) return out;
-    for (const Diagnostic& warning : result->warnings) out.push_back(warning.text());
-    return out;
 }
 
 constexpr const char* kWhole = R"(
@@ -266,7 +253,7 @@ TEST_CASE("upstreams have names of their own", "[config][upstream][bad]") {
     const std::string name(65, 'a');
     CHECK(problems(head + a + "  - {name: " + name + ", endpoints: [b:1]}\n") ==
           Texts{"f:4:12: upstreams[1].name: " + expected + "'" + std::string(60, 'a') + "…'"});
-    CHECK(warnings(head + a + "  - {name: b, endpoints: [b:1]}\n") ==
+    CHECK(warnings_in(head + a + "  - {name: b, endpoints: [b:1]}\n") ==
           Texts{"f:4:5: upstreams[1]: nothing uses it: no route is a proxy to it"});
 }
 
@@ -329,7 +316,7 @@ TEST_CASE("bad TLS of an upstream", "[config][upstream][tls][bad]") {
     CHECK(tls("server_name: 10.0.0.1") == Texts{});
     CHECK(tls("server_name: '::1'") == Texts{});
     CHECK(tls("verify: no") == Texts{"f:7:15: upstreams[0].tls.verify: expected true or false, got 'no'"});
-    CHECK(warnings(with("tls", "{verify: false, ca: /ca}")) ==
+    CHECK(warnings_in(with("tls", "{verify: false, ca: /ca}")) ==
           Texts{"f:7:27: upstreams[0].tls.ca: has no effect: verify is false"});
     const auto on_unix = [](const std::string& keys) {
         return upstream("    tls: " + keys + "\n", "[a:1, 'unix:/a']");
@@ -369,7 +356,7 @@ TEST_CASE("bad checks of health", "[config][upstream][bad]") {
     }
     CHECK(check("status: 399-200") == Texts{range + ", the smaller one first, got '399-200'"});
     for (const std::string good : {"200", "100-599", "204-204"}) CHECK(check("status: " + good) == Texts{});
-    CHECK(warnings(with("health_check", "{type: tcp, path: /a, rise: 3}")) ==
+    CHECK(warnings_in(with("health_check", "{type: tcp, path: /a, rise: 3}")) ==
           Texts{"f:7:25: upstreams[0].health_check.path: has no effect: type is tcp"});
 }
 

@@ -11,20 +11,9 @@ using namespace std::chrono_literals;
 
 namespace {
 
-using Texts = std::vector<std::string>;
-
-Texts problems(const std::string& yaml) { return texts(load_text(yaml, "f")); }
-
 // Those of the listener alone.
 Texts warnings(const std::string& yaml) {
-    const auto result = load_text(yaml, "f");
-    CHECK(texts(result) == Texts{});
-    Texts out;
-    if (!result) return out;
-    for (const Diagnostic& warning : result->warnings) {
-        if (warning.path.starts_with("listeners")) out.push_back(warning.text());
-    }
-    return out;
+    return warnings_in(yaml, [](const Diagnostic& warning) { return warning.path.starts_with("listeners"); });
 }
 
 Texts at_route(const std::string& column, const std::string& problem) {
