@@ -12,12 +12,15 @@ namespace sluice::config {
 namespace {
 
 constexpr std::string_view kUnixPrefix = "unix:";
+constexpr std::string_view kSystemdPrefix = "systemd:";
 constexpr std::string_view kDnsPrefix = "dns:";
 constexpr std::string_view kWeight = "weight=";
 constexpr std::uint64_t kMaxWeight = 100;
-constexpr std::size_t kMaxHostName = 253;  // RFC 1035, 2.3.4, without the final dot
+constexpr std::size_t kMaxDescriptorName = 255;  // sd_listen_fds_with_names(3)
+constexpr std::size_t kMaxHostName = 253;        // RFC 1035, 2.3.4, without the final dot
 constexpr std::size_t kMaxLabel = 63;
-constexpr std::string_view kExpectedBind = "an address such as 127.0.0.1:8080, [::1]:8080 or unix:/run/web.sock";
+constexpr std::string_view kExpectedBind =
+    "an address such as 127.0.0.1:8080, [::1]:8080, unix:/run/web.sock or systemd:web";
 constexpr std::string_view kExpectedEndpoint =
     "an endpoint such as 127.0.0.1:9001, name:9001, dns:name:9001 or unix:/run/app.sock";
 
@@ -45,6 +48,17 @@ Address parse_unix(std::string_view path) {
     BindAddress address;
     address.kind = BindAddress::Kind::unix_socket;
     address.path = path;
+    return address;
+}
+
+bool is_descriptor_char(char c) { return c > ' ' && c < 0x7f && c != ':'; }
+
+Address parse_systemd(std::string_view name) {
+    if (name.empty() || name.size() > kMaxDescriptorName || !std::ranges::all_of(name, is_descriptor_char))
+        return refuse("the FileDescriptorName of a .socket unit behind systemd:", name);
+    BindAddress address;
+    address.kind = BindAddress::Kind::systemd;
+    address.path = name;
     return address;
 }
 
@@ -158,6 +172,7 @@ bool is_network_base(const std::string& host, int family, std::uint64_t bits) {
 
 Address parse_bind_address(std::string_view text) {
     if (text.starts_with(kUnixPrefix)) return parse_unix(text.substr(kUnixPrefix.size()));
+    if (text.starts_with(kSystemdPrefix)) return parse_systemd(text.substr(kSystemdPrefix.size()));
     return parse_tcp(text);
 }
 
@@ -218,7 +233,8 @@ bool is_host_name(std::string_view host) {
 bool is_wildcard(const BindAddress& address) { return address.host == "0.0.0.0" || address.host == "::"; }
 
 std::string BindAddress::text() const {
-    return kind == Kind::unix_socket ? std::string(kUnixPrefix) + path : host_and_port(host, port);
+    if (kind == Kind::tcp) return host_and_port(host, port);
+    return std::string(kind == Kind::systemd ? kSystemdPrefix : kUnixPrefix) + path;
 }
 
 std::string EndpointConfig::address() const {

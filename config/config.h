@@ -38,12 +38,12 @@ struct Position {
     int column = 0;
 };
 
-// host:port, [v6]:port or unix:/path. Hosts are IP literals; port 0 asks the kernel for a free one.
+// host:port, [v6]:port, unix:/path or systemd:NAME. Hosts are IP literals; port 0 asks the kernel for a free one.
 struct BindAddress {
-    enum class Kind { tcp, unix_socket } kind = Kind::tcp;
-    std::string host;  // IP literal without brackets; empty for unix sockets
+    enum class Kind { tcp, unix_socket, systemd } kind = Kind::tcp;
+    std::string host;  // IP literal without brackets; tcp only
     std::uint16_t port = 0;
-    std::string path;  // unix sockets only
+    std::string path;  // of a unix socket; or the name of a socket that a .socket unit passes (FileDescriptorName=)
 
     std::string text() const;  // as it would stand in the file
     bool operator==(const BindAddress&) const = default;
@@ -257,6 +257,7 @@ struct ListenerConfig {
     OnPoolChange on_pool_change = OnPoolChange::store;  // http2: what a reload does with a changed pool
     std::vector<std::string> trusted_proxies;           // addresses, networks (10.0.0.0/8, fd00::/8) or "unix"
     ProxyProtocol proxy_protocol = ProxyProtocol::off;  // expected of trusted proxies, refused from all others
+    bool reuse_port = false;                            // other processes of the same user may listen there too
     std::optional<TlsConfig> tls;
     PoolSettings pool;
     std::vector<RouteConfig> routes;

@@ -104,8 +104,9 @@ constexpr Setting kListenerRows[] = {
      .key = "bind",
      .type = Type::address,
      .member = member<&ListenerConfig::bind>(),
-     .help = "Where the listener listens: host:port, [v6]:port or unix:/path. The host is an IP address; port 0 "
-             "takes a free one. A v6 address takes no v4 connections.",
+     .help = "Where the listener listens: host:port, [v6]:port, unix:/path or systemd:NAME. The host is an IP address; "
+             "port 0 takes a free one. A v6 address takes no v4 connections. systemd:NAME is the socket that a .socket "
+             "unit passes with FileDescriptorName=NAME.",
      .classes = kRebind,
      .check = check_bind,
      .example = "127.0.0.1:8080",
@@ -142,6 +143,13 @@ constexpr Setting kListenerRows[] = {
              "refused. off: none.",
      .classes = kNewConnections,
      .names = names_of(ProxyProtocol{})},
+    {.section = Section::listener,
+     .key = "reuse_port",
+     .type = Type::boolean,
+     .member = member<&ListenerConfig::reuse_port>(),
+     .help = "Other processes of the same user may listen on the same address (SO_REUSEPORT), and the kernel spreads "
+             "the connections over them. For several instances of the daemon, one for each core. Nothing for unix "
+             "sockets."},
 };
 
 constexpr Setting kRouteRows[] = {

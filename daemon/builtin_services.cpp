@@ -30,9 +30,8 @@ const BuiltinMethod* find_method(const std::string& path) {
 void log_change(const BuiltinRequest& request) {
     const std::string& path = request.call->method();
     const std::string listener = shorten(request.text("listener"), admin::kMaxEcho);
-    log::write(log::Level::info,
-               "admin: " + path.substr(path.rfind('/') + 1) + (listener.empty() ? "" : " " + listener),
-               {{"PEER", request.call->peer()}});
+    log::write(log::Level::info, "admin: " + path.substr(path.rfind('/') + 1),
+               {{"LISTENER", listener}, {"PEER", request.call->peer()}});
 }
 
 }  // namespace

@@ -32,8 +32,8 @@ config::Diagnostics try_addresses(const config::Config& config, const std::strin
     std::size_t index = 0;
     for (const auto& listener : config.listeners) {
         const std::string path = "listeners[" + std::to_string(index++) + "].bind";
-        if (listener.bind.kind == config::BindAddress::Kind::unix_socket) continue;  // trying would leave a file
-        const auto socket = SocketSource().take(listener.name, listener.bind);
+        if (listener.bind.kind != config::BindAddress::Kind::tcp) continue;  // trying would leave a file
+        const auto socket = SocketSource::open(listener.bind, listener.reuse_port ? Sharing::shared : Sharing::alone);
         if (!socket) problems.push_back(cannot_listen(listener.bind, listener.bind_where, path, file, socket.error()));
     }
     return problems;
@@ -51,7 +51,7 @@ config::Diagnostics try_names(const config::Config& config, const Options& optio
         if (!problem.empty()) problems.push_back({options.config, {}, key, problem});
     };
     require("admin.group", unknown_group(config.admin.group));
-    require("admin.socket", cannot_create(options.admin_socket.empty() ? config.admin.socket : options.admin_socket));
+    require("admin.socket", cannot_create(config.admin.socket));
     for (const auto& listener : config.listeners)
         if (listener.bind.kind == config::BindAddress::Kind::unix_socket)
             require("bind", cannot_create(listener.bind.path));
@@ -68,9 +68,10 @@ void print(const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str())
 }  // namespace
 
 int check(const Options& options) {
-    const auto loaded = config::load_file(options.config);
+    auto loaded = config::load_file(options.config);
     config::Diagnostics problems = loaded ? config::Diagnostics{} : loaded.error();
-    if (loaded && !daemon_answers(options.admin_socket.empty() ? loaded->config.admin.socket : options.admin_socket))
+    if (loaded) options.overrides.apply(loaded->config);
+    if (loaded && !daemon_answers(loaded->config.admin.socket))
         problems = try_addresses(loaded->config, options.config);
     ConfiguredTls tls(options.config, ConfiguredTls::Patience::none);
     for (std::size_t i = 0; loaded && i < loaded->config.listeners.size(); ++i)

@@ -1,6 +1,7 @@
 #include "daemon/daemon.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
@@ -14,10 +15,12 @@ namespace sluice {
 
 namespace {
 
-constexpr std::int64_t kWriteWait = 5000;     // ms that a reload waits for the writer of the file
-constexpr std::int64_t kAdminGrace = 500;     // ms for answers on the admin socket when all else has ended
-constexpr std::int64_t kServicesWait = 1000;  // ms for the end of the builtin services
-constexpr std::int64_t kDay = 86'400'000;     // ms
+constexpr std::int64_t kWriteWait = 5000;  // ms that a reload waits for the writer of the file
+constexpr std::int64_t kMinute = 60'000;   // ms
+constexpr std::int64_t kDay = 86'400'000;  // ms
+
+// sysexits.h: the configuration is wrong. The unit does not try again then.
+constexpr int kWrongConfiguration = 78;
 
 // As logs have it: no name that an upstream could be given.
 constexpr const char* kBuiltin = "(builtin)";
@@ -53,8 +56,9 @@ ClusterSettings builtin_cluster(const Modules& modules, Dialer& dialer) {
     return {.config = std::move(config), .module = &modules.client(config::UpstreamProtocol::grpc), .dialer = &dialer};
 }
 
-bool has_stopped(const std::unique_ptr<Listener>& listener) {
-    return !listener || listener->state() == ListenerState::stopped;
+// Of a list nothing is left out.
+void write_all(log::Level level, const std::vector<std::string>& texts) {
+    for (const std::string& text : texts) log::write(level, text, {}, log::Site::unlimited());
 }
 
 }  // namespace
@@ -75,11 +79,12 @@ std::vector<std::string> process_warnings(const config::Config& config) {
 
 Daemon::Daemon(Options options)
     : options_(std::move(options)),
+      store_(service_, options_.overrides.instance),
       worker_(default_memory_limit()),
       builtin_services_(*this),
       services_(worker_.loop, builtin_services_),
       builtin_(std::make_shared<Cluster>(worker_, kBuiltin)),
-      reloader_(worker_, clusters_, modules_, options_.config, options_.admin_socket, *this),
+      reloader_(worker_, clusters_, modules_, options_.config, options_.overrides, *this),
       write_wait_(worker_.loop, [this] { reload_waiting(); }),
       drain_delay_(worker_.loop, [this] { stop_listeners(false); }),
       services_wait_(worker_.loop,
@@ -92,11 +97,13 @@ Daemon::Daemon(Options options)
                     service_.watchdog();
                     watchdog_.start(service_.watchdog_interval().count());
                 }),
+      housekeeping_(worker_.loop, [this] { keep_house(); }),
       daily_(worker_.loop,
              [this] {
                  report_expiring();
                  daily_.start(kDay);
              }),
+      upgrade_(worker_.loop, *this),
       started_ms_(worker_.loop.now_ms()) {
     reloader_.set_builtin(builtin_);
 }
@@ -118,7 +125,7 @@ void Daemon::take_down() {
 
 int Daemon::run() {
     log::start(log::Target::automatic, log::Level::info);
-    if (!start()) return 1;
+    if (!start()) return exit_code_;
     worker_.loop.run();
     log::write(log::Level::notice, "stopped");
     return 0;
@@ -127,34 +134,61 @@ int Daemon::run() {
 bool Daemon::start() {
     watcher_ = std::make_unique<Watcher>(worker_.loop, options_.config,
                                          static_cast<WatchEvents&>(*this));  // before the file is read
-    if (auto loaded = reloader_.start(); !loaded) return fail_start(texts_of(loaded.error()));
+    inherit();
+    if (auto loaded = reloader_.start(); !loaded) {
+        exit_code_ = loaded.error().unreadable ? kWrongConfiguration : 1;
+        return fail_start(loaded.error().problems);
+    }
+    report_not_inherited();
     const config::Config& config = *reloader_.config();
     if (!config.user.empty()) {
         give_to_user(config.admin.socket, config.user);
         if (const Status status = become_user(config.user); !status)
-            return fail_start({"user: cannot become " + config.user + ": " + std::strerror(status.error().native)});
+            return fail_start({{options_.config,
+                                {},
+                                "user",
+                                "cannot become " + config.user + ": " + std::strerror(status.error().native)}});
     }
     signals_ = std::make_unique<Signals>(worker_.loop, static_cast<SignalHandler&>(*this),
-                                         std::initializer_list<int>{SIGTERM, SIGINT, SIGHUP});
-    for (const std::string& warning : status().warnings) log::write(log::Level::warning, warning);
+                                         std::initializer_list<int>{SIGTERM, SIGINT, SIGHUP, SIGUSR1});
+    write_all(log::Level::warning, status().warnings);
     for (const auto& listener : worker_.listeners)
-        log::write(log::Level::notice, "listening", {{"LISTENER", listener->name()}, {"ADDRESS", listener->address()}});
-    service_.ready(serving_text());
-    if (service_.watchdog_interval().count() > 0) watchdog_.start(service_.watchdog_interval().count());
+        log::write(log::Level::notice, "listening", {{"LISTENER", listener->name()}, {"ADDRESS", listener->address()}},
+                   log::Site::unlimited());
     daily_.start(kDay);  // loading them has told today's
     follow_files();
+    if (predecessor_) predecessor_->send("ready " + std::to_string(::getpid()));
+    else serve();
     return true;
 }
 
-bool Daemon::fail_start(const std::vector<std::string>& problems) {
-    for (const std::string& problem : problems) log::write(log::Level::error, problem);
+bool Daemon::fail_start(const config::Diagnostics& problems) {
+    report(log::Level::error, problems);
+    std::string all;
+    for (const auto& problem : problems) all += (all.empty() ? "" : "\n") + problem.text();
+    if (predecessor_) predecessor_->send("failed " + all);
+    if (exit_code_ == 0) exit_code_ = 1;
     return false;
+}
+
+// This process is the service now.
+void Daemon::serve() {
+    serving_ = true;
+    service_.ready(serving_text());
+    if (service_.watchdog_interval().count() > 0) watchdog_.start(service_.watchdog_interval().count());
+    keep_house();
+}
+
+void Daemon::keep_house() {
+    housekeeping_.start(kMinute);
+    log::report_left_out();
+    if (serving_ && state_ == State::running) store_.update(worker_, *reloader_.config());
 }
 
 // --- reload ---
 
 void Daemon::on_reload_begins() {
-    if (state_ == State::running) service_.reloading();
+    if (serving_ && state_ == State::running) service_.reloading();
 }
 
 void Daemon::apply(const config::Config& config, AdminSockets sockets) {
@@ -203,8 +237,6 @@ void Daemon::apply_admin(std::unique_ptr<Listener>& listener, admin::Access acce
 void Daemon::on_reload_ended(const admin::ReloadOutcome& outcome) {
     builtin_services_.look();
     if (outcome.ok) report_changes(outcome);
-    for (const std::string& warning : outcome.warnings) log::write(log::Level::warning, warning);
-    for (const std::string& error : outcome.errors) log::write(log::Level::error, error);
     if (!outcome.ok) {
         log::write(log::Level::error, "reload refused: the running configuration stays",
                    {{"REVISION", std::to_string(outcome.revision)}});
@@ -213,6 +245,7 @@ void Daemon::on_reload_ended(const admin::ReloadOutcome& outcome) {
         note(EventType::reloaded, fmt::format("revision {}, {} changes", outcome.revision, outcome.changes.size()));
     }
     if (state_ != State::running) return leave_if_empty();
+    keep_house();
     service_.reloaded(outcome.ok ? serving_text()
                                  : "reload refused, serving revision " + std::to_string(outcome.revision));
     follow_files();
@@ -225,11 +258,13 @@ void Daemon::follow_files() {
 
 void Daemon::report_changes(const admin::ReloadOutcome& outcome) {
     for (const auto& change : outcome.changes) {
-        const log::Field owner =
-            change.upstream.empty() ? log::Field{"LISTENER", change.listener} : log::Field{"UPSTREAM", change.upstream};
         log::write(log::Level::notice,
                    fmt::format("{}: {} -> {} ({})", change.key, change.from, change.to, effect_of(change, outcome)),
-                   {{"CONFIG_KEY", change.key}, owner, {"CLASS", to_string(change.reload_class)}});
+                   {{"CONFIG_KEY", change.key},
+                    {"LISTENER", change.listener},
+                    {"UPSTREAM", change.upstream},
+                    {"CLASS", to_string(change.reload_class)}},
+                   log::Site::unlimited());
     }
     for (const std::string& name : outcome.restarted)
         if (Listener* listener = worker_.find(name)) report_restart(*listener);
@@ -258,13 +293,15 @@ void Daemon::report_restart(Listener& listener) {
 }
 
 void Daemon::report_expiring() {
-    const auto report = [](const std::string& owner, const auto& tls) {
+    const auto report = [](log::Field owner, const std::string& kind, const auto& tls) {
         if (!tls) return;
-        for (const std::string& text : expiring(owner, tls->certificates())) log::write(log::Level::warning, text);
+        for (const std::string& text : expiring(kind + std::string(owner.value), tls->certificates()))
+            log::write(log::Level::warning, text, {owner}, log::Site::unlimited());
     };
     for (const auto& listener : worker_.listeners)
-        report("listener " + listener->name(), listener->pool().context()->tls);
-    for (const auto& [name, cluster] : clusters_.all()) report("upstream " + name, cluster->settings().tls);
+        report({"LISTENER", listener->name()}, "listener ", listener->pool().context()->tls);
+    for (const auto& [name, cluster] : clusters_.all())
+        report({"UPSTREAM", name}, "upstream ", cluster->settings().tls);
 }
 
 void Daemon::note(EventType type, std::string detail) {
@@ -312,6 +349,7 @@ Status Daemon::restart(const std::string& name) {
                                    listener->pool().context()->tls));
     if (socket) listener->rebind(std::move(socket));
     builtin_services_.look();
+    keep_house();
     report_restart(*listener);
     return {};
 }
@@ -322,87 +360,8 @@ Status Daemon::drain(const std::string& name) {
     log::write(log::Level::notice, "draining", {{"LISTENER", name}});
     listener->stop(listener->pool().context()->pool.drain_timeout.count());
     builtin_services_.look();
+    keep_house();
     return {};
-}
-
-// --- stop ---
-
-void Daemon::on_signal(int number) {
-    if (number == SIGHUP) {
-        log::reopen();
-        if (state_ == State::running) return reload({});
-        return log::write(log::Level::warning, "SIGHUP ignored: the daemon is stopping");
-    }
-    if (state_ == State::running) return drain_all();
-    log::write(log::Level::warning, "a second signal to stop: what is left is cut");
-    stop_listeners(true);
-}
-
-void Daemon::drain_all() {
-    if (state_ != State::running) return;
-    state_ = State::announced;
-    reloader_.close();
-    config::Millis longest = reloader_.config()->drain_delay;
-    config::Millis drain{0};
-    worker_.for_each_listener(
-        [&drain](Listener& l) { drain = std::max(drain, l.pool().context()->pool.drain_timeout); });
-    longest += drain + config::Millis(5000);
-    log::write(log::Level::notice, "stopping: draining");
-    service_.stopping("draining", longest);
-    builtin_services_.look();
-    drain_delay_.start(reloader_.config()->drain_delay.count());
-}
-
-void Daemon::stop_listeners(bool at_once) {
-    state_ = std::max(state_, State::draining);
-    std::vector<Listener*> all;  // they may retire while they stop
-    worker_.for_each_listener([&all](Listener& listener) { all.push_back(&listener); });
-    for (Listener* listener : all) listener->stop(at_once ? 0 : listener->pool().context()->pool.drain_timeout.count());
-    builtin_services_.look();
-    leave_if_empty();
-}
-
-void Daemon::on_listener_drained(Listener& listener) {
-    auto& retiring = worker_.retiring;
-    const auto found =
-        std::find_if(retiring.begin(), retiring.end(), [&](const auto& l) { return l.get() == &listener; });
-    if (found != retiring.end()) {
-        log::write(log::Level::notice, "listener removed", {{"LISTENER", listener.name()}});
-        worker_.loop.defer_delete(std::move(*found));
-        retiring.erase(found);
-    }
-    leave_if_empty();
-}
-
-void Daemon::leave_if_empty() {
-    if (state_ == State::draining && listeners_empty()) close_services();
-    if (state_ == State::leaving && !reloader_.busy() && has_stopped(admin_local_) && has_stopped(admin_tcp_))
-        worker_.loop.stop();
-}
-
-bool Daemon::listeners_empty() const {
-    return std::ranges::all_of(worker_.listeners, has_stopped) && worker_.retiring.empty();
-}
-
-// Those that never ran have stopped at once.
-void Daemon::close_services() {
-    state_ = State::closing;
-    builtin_->retire();
-    services_wait_.start(kServicesWait);
-    services_.stop([this] {
-        services_hang_ = false;
-        builtin_services_.clear();
-        leave();
-    });
-}
-
-void Daemon::leave() {
-    if (state_ != State::closing) return;
-    state_ = State::leaving;
-    clusters_.replace({});  // their idle connections end in order
-    for (Listener* listener : {admin_local_.get(), admin_tcp_.get()})
-        if (listener) listener->stop(kAdminGrace);
-    leave_if_empty();
 }
 
 // --- what it shows ---
@@ -418,6 +377,8 @@ admin::DaemonStatus Daemon::status() {
     const auto listens = [](const auto& listener) { return listener->pool().listening(); };
     status.ready = state_ == State::running && std::any_of(worker_.listeners.begin(), worker_.listeners.end(), listens);
     status.draining = state_ != State::running;
+    status.instance = options_.overrides.instance;
+    status.predecessor = predecessor_ ? predecessor_->peer() : 0;
     status.revision = reloader_.revision();
     status.config_file = options_.config;
     status.config = reloader_.config();

@@ -1,7 +1,8 @@
 #pragma once
 // The running daemon: puts the parts together, and decides about start, reload and stop. One per process, made by main.
 //
-//   running --SIGTERM, drain--> announced --drain_delay--> draining --listeners empty--> closing
+//   running --SIGTERM, drain, a successor serves--> announced --drain_delay--> draining
+//   draining --listeners empty, predecessor ended--> closing
 //   closing --builtin services stopped, or too slow--> leaving --admin empty--> end
 
 #include <memory>
@@ -10,17 +11,23 @@
 #include "daemon/admin/control.h"
 #include "daemon/admin/target.h"
 #include "daemon/builtin_services.h"
+#include "daemon/fd_store.h"
 #include "daemon/loop_timer.h"
 #include "daemon/modules.h"
 #include "daemon/options.h"
 #include "daemon/reloader.h"
 #include "daemon/service_manager.h"
 #include "daemon/signals.h"
+#include "daemon/upgrade.h"
 #include "daemon/watcher.h"
 
 namespace sluice {
 
-class Daemon final : private Reloader::Target, private SignalHandler, private WatchEvents, private admin::Control {
+class Daemon final : private Reloader::Target,
+                     private SignalHandler,
+                     private WatchEvents,
+                     private Upgrade::Events,
+                     private admin::Control {
 public:
     explicit Daemon(Options options);
     ~Daemon();
@@ -36,14 +43,23 @@ private:
     enum class State { running, announced, draining, closing, leaving };
 
     bool start();
+    void inherit();
+    void report_not_inherited();
+    void serve();
+    void keep_house();
     void apply_admin(std::unique_ptr<Listener>& listener, admin::Access access, Fd socket);
-    bool fail_start(const std::vector<std::string>& problems);
+    bool fail_start(const config::Diagnostics& problems);
     void report_changes(const admin::ReloadOutcome& outcome);
     std::string effect_of(const config::Change& change, const admin::ReloadOutcome& outcome);
     void report_restart(Listener& listener);
     void report_expiring();
     void follow_files();
     void note(EventType type, std::string detail);
+
+    std::vector<Inherited> legacy();
+    void on_predecessor(std::string_view message);
+    void finish_upgrade(const admin::UpgradeOutcome& outcome);
+    void leave_to_successor();
 
     void reload_waiting();
     void stop_listeners(bool at_once);
@@ -62,6 +78,10 @@ private:
     // SignalHandler, WatchEvents
     void on_signal(int number) override;
     void on_file_changed() override;
+    // Upgrade::Events
+    void on_successor_ready(pid_t successor) override;
+    void on_upgrade_failed(const std::string& why) override;
+    void on_hurry() override;
     // admin::Control
     Worker& worker() override { return worker_; }
     Clusters& clusters() override { return clusters_; }
@@ -72,9 +92,11 @@ private:
     Status restart(const std::string& listener) override;
     Status drain(const std::string& listener) override;
     void drain_all() override;
+    void upgrade(UpgradeDone done) override;
 
     Options options_;
     ServiceManager service_;
+    FdStore store_;
     Modules modules_;
     Worker worker_;
     BuiltinServices builtin_services_;
@@ -85,9 +107,15 @@ private:
     std::unique_ptr<Listener> admin_local_, admin_tcp_;
     std::unique_ptr<Watcher> watcher_;
     std::unique_ptr<Signals> signals_;
-    LoopTimer write_wait_, drain_delay_, services_wait_, watchdog_, daily_;
-    std::vector<Done> waiting_reloads_;  // until the file is written
+    LoopTimer write_wait_, drain_delay_, services_wait_, watchdog_, housekeeping_, daily_;
+    Upgrade upgrade_;
+    std::unique_ptr<HandoverLink> predecessor_;  // while it lives
+    std::vector<Done> waiting_reloads_;          // until the file is written
+    UpgradeDone upgrade_done_;
     State state_ = State::running;
+    int exit_code_ = 0;
+    bool signalled_ = false;  // to stop
+    bool serving_ = false;  // it is the service; until then a predecessor is
     bool builtin_offered_ = false;
     bool services_hang_ = false;  // their end is not waited for any longer
     std::int64_t started_ms_;

@@ -11,6 +11,7 @@ class LoopTimer final : private Timer {
 public:
     LoopTimer(EventLoop& loop, std::function<void()> fn) : loop_(loop), fn_(std::move(fn)) {}
     ~LoopTimer() = default;
+    void stop() { loop_.timers().disarm(*this); }
     void start(std::int64_t after_ms) { loop_.timers().arm(*this, loop_.now_ms() + after_ms); }
 
 private:

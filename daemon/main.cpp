@@ -7,6 +7,7 @@
 #include "core/base/log.h"
 #include "daemon/check.h"
 #include "daemon/daemon.h"
+#include "daemon/inheritance.h"
 #include "daemon/process.h"
 
 namespace {
@@ -40,6 +41,7 @@ int run(const sluice::Options& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    sluice::leave_parent();
     sluice::prepare_process();
     const auto parsed = sluice::parse_options(argc, argv);
     if (!parsed.options) return parsed.exit_code;

@@ -1,15 +1,52 @@
 #include "daemon/options.h"
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
+
+#include "config/address.h"
+#include "core/base/instance.h"
 
 namespace sluice {
+
+namespace {
+
+std::string own_program() {
+    std::error_code ignored;
+    return std::filesystem::read_symlink("/proc/self/exe", ignored).string();
+}
+
+std::string instance_problem(const std::string& name) {
+    return is_instance_name(name) ? "" : "expected at most 32 of a-z, 0-9, _ and -, got '" + name + "'";
+}
+
+std::string bind_problem(const std::string& text) {
+    const auto address = config::parse_bind_address(text);
+    if (!address) return address.error();
+    return address->kind == config::BindAddress::Kind::tcp ? ""
+                                                           : "expected an IP address and a port, got '" + text + "'";
+}
+
+}  // namespace
+
+void Overrides::apply(config::Config& config) const {
+    if (!admin_socket.empty()) config.admin.socket = admin_socket;
+    config.admin.socket = instance_path(config.admin.socket, instance);
+    if (admin_bind || !instance.empty()) config.admin.bind = admin_bind;
+}
 
 ParsedOptions parse_options(int argc, char** argv) {
     CLI::App app{"sluiced - connection gateway for HTTP services"};
     Options options;
     app.add_option("-c,--config", options.config, "Configuration file")->capture_default_str();
-    app.add_option("--admin-socket", options.admin_socket,
+    app.add_option("--admin-socket", options.overrides.admin_socket,
                    "Admin socket instead of the one in the file (admin.socket)");
+    app.add_option("--instance", options.overrides.instance,
+                   "Name of this one of several daemons on the same file; its admin socket is admin@NAME.sock")
+        ->check(instance_problem);
+    std::string admin_bind;
+    app.add_option("--admin-bind", admin_bind,
+                   "Address for /healthz, /readyz and /metrics instead of admin.bind, which instances do not serve")
+        ->check(bind_problem);
     app.set_version_flag("--version", "sluiced " SLUICE_VERSION);
     const auto action = [&](const char* name, Options::Action value, const char* help) {
         return app.add_flag_callback(
@@ -28,6 +65,9 @@ ParsedOptions parse_options(int argc, char** argv) {
     } catch (const CLI::ParseError& error) {
         return {std::nullopt, app.exit(error) == 0 ? 0 : 1};
     }
+    if (!admin_bind.empty()) options.overrides.admin_bind = *config::parse_bind_address(admin_bind);
+    options.program = own_program();
+    options.arguments.assign(argv + 1, argv + argc);
     return {options, 0};
 }
 

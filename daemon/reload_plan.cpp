@@ -24,6 +24,10 @@ bool clashes(const RunningState::Running& other, const config::BindAddress& bind
            (config::is_wildcard(bind) || config::is_wildcard(other.bind));
 }
 
+Sharing sharing_of(const config::ListenerConfig& listener) {
+    return listener.reuse_port ? Sharing::shared : Sharing::alone;
+}
+
 bool same_service(const config::ListenerConfig& a, const config::ListenerConfig& b) {
     return a.protocol == b.protocol && a.allow_http1 == b.allow_http1 && a.tls == b.tls && a.pool == b.pool &&
            a.routes == b.routes && a.trusted_proxies == b.trusted_proxies && a.proxy_protocol == b.proxy_protocol;
@@ -50,7 +54,13 @@ const config::ListenerConfig* find_listener(const config::Config* config, const 
 
 config::Diagnostic cannot_listen(const config::BindAddress& bind, config::Position where, std::string key,
                                  const std::string& file, const Error& error) {
-    return {file, where, std::move(key), "cannot listen on " + bind.text() + ": " + std::strerror(error.native)};
+    const bool not_passed = bind.kind == config::BindAddress::Kind::systemd && error.native == ENOENT;
+    const std::string why = not_passed
+                                ? "systemd has passed no such socket (listening, of type stream): it wants a .socket "
+                                  "unit with FileDescriptorName=" +
+                                      bind.path + ", and a start of the service"
+                                : std::strerror(error.native);
+    return {file, where, std::move(key), "cannot listen on " + bind.text() + ": " + why};
 }
 
 RunningState RunningState::of(Worker& worker, const Clusters& clusters, const websocket::PoolMap& websockets,
@@ -142,8 +152,8 @@ void ReloadPlan::plan_listener(const config::ListenerConfig& wanted, std::size_t
 Ref<ListenerContext> ReloadPlan::plan_context(const config::ListenerConfig& wanted, std::size_t index,
                                               const RunningState::Running* now, Step& step, Work& work) {
     const config::ListenerConfig* before = now ? find_listener(work.running.config.get(), wanted.name) : nullptr;
-    auto tls =
-        work.tls.load(wanted, index, work.modules.of(wanted.protocol).alpn(wanted), now ? now->tls.memory : nullptr);
+    auto& memory = now ? now->tls.memory : work.running.inherited_tls[wanted.name];
+    auto tls = work.tls.load(wanted, index, work.modules.of(wanted.protocol).alpn(wanted), memory);
     if (!before) return make_context(wanted, wanted.pool, work.modules, destinations(), std::move(tls));
     std::vector<config::Change> news;
     if (tls && before->tls == wanted.tls) news = changed_files(wanted.name, now->tls, *tls);
@@ -173,19 +183,24 @@ Result<Fd> ReloadPlan::take_socket(const config::ListenerConfig& wanted, Work& w
         }
         if (clashes(other, wanted.bind)) return SocketSource::take_beside(wanted.bind, other.socket.get());
     }
-    auto socket = work.sockets.take(wanted.name, wanted.bind);
-    if (socket && is_unix(wanted.bind)) {
-        chmod(wanted.bind.path.c_str(), 0666);  // as with a port, who may connect is not for the file's mode to say
-        new_files_.push_back(wanted.bind.path);
-    }
+    auto socket = take_or_open(wanted.name, wanted.bind, sharing_of(wanted), work);
+    // As with a port, who may connect is not for the file's mode to say.
+    if (socket && is_unix(wanted.bind)) chmod(wanted.bind.path.c_str(), 0666);
     return socket;
+}
+
+Result<Fd> ReloadPlan::take_or_open(const std::string& name, const config::BindAddress& bind, Sharing sharing,
+                                    Work& work) {
+    if (Fd offered = work.sockets.take_offered(name, bind)) return offered;
+    auto opened = SocketSource::open(bind, sharing);
+    if (opened && is_unix(bind)) new_files_.push_back(bind.path);
+    return opened;
 }
 
 void ReloadPlan::plan_admin(const config::AdminConfig& wanted, Work& work) {
     const config::Config* running = work.running.config.get();
     const auto open = [&](const config::BindAddress& bind, const char* key) {
-        auto socket = work.sockets.take("admin", bind);
-        if (socket && is_unix(bind)) new_files_.push_back(bind.path);
+        auto socket = take_or_open(key, bind, Sharing::alone, work);
         if (!socket) work.problems.push_back(cannot_listen(bind, {}, key, work.file, socket.error()));
         return socket ? std::move(*socket) : Fd();
     };
@@ -232,6 +247,8 @@ void ReloadPlan::commit(Worker& worker, Clusters& clusters, websocket::PoolMap& 
             listener.rebind(std::move(step.socket));  // not if it was drained meanwhile
     }
     retire(worker);
+    for (const auto& wanted : config_->listeners)
+        if (wanted.bind.kind == config::BindAddress::Kind::tcp) worker.find(wanted.name)->share(sharing_of(wanted));
     upstreams_.retire_others(clusters);
     websockets_.retire_others(websockets);
 }

@@ -19,6 +19,9 @@
 
 namespace sluice {
 
+// What listeners of a process before this one had, by name.
+using InheritedTls = std::map<std::string, std::shared_ptr<TlsMemory>>;
+
 // What prepare() must know of the running daemon; copied on the loop, so that prepare() needs nothing live.
 struct RunningState {
     struct Running {
@@ -39,6 +42,7 @@ struct RunningState {
     RunningUpstreams upstreams;
     websocket::PoolMap websockets;
     std::shared_ptr<Cluster> builtin;  // as of Destinations
+    InheritedTls inherited_tls;
 };
 
 // Sockets for the admin API: those that are new or have moved.
@@ -50,6 +54,7 @@ struct AdminSockets {
 struct Refusal {
     config::Diagnostics problems;
     std::map<std::string, FileState> files{};
+    bool unreadable = false;  // the file itself is wrong, and not what it names
 };
 
 class ReloadPlan {
@@ -99,6 +104,7 @@ private:
     void plan_admin(const config::AdminConfig& wanted, Work& work);
     Destinations destinations() const { return {upstreams_.clusters(), websockets_.pools(), builtin_}; }
     Result<Fd> take_socket(const config::ListenerConfig& wanted, Work& work);
+    Result<Fd> take_or_open(const std::string& name, const config::BindAddress& bind, Sharing sharing, Work& work);
     bool take_back(Worker& worker, Step& step);
     void keep_running_pool(Step& step, Listener& listener) const;
     void retire(Worker& worker);

@@ -25,6 +25,11 @@ config::Checked<config::Loaded> load_stable(const std::string& file, const confi
 
 }  // namespace
 
+void report(log::Level level, const config::Diagnostics& diagnostics) {
+    for (const auto& diagnostic : diagnostics)
+        log::write(level, diagnostic.text(), {{"CONFIG_KEY", diagnostic.path}}, log::Site::unlimited());
+}
+
 std::vector<std::string> texts_of(const config::Diagnostics& diagnostics) {
     std::vector<std::string> texts;
     for (const auto& diagnostic : diagnostics) texts.push_back(diagnostic.text());
@@ -40,28 +45,30 @@ struct Reloader::Job {
     tl::expected<ReloadPlan, Refusal> plan = tl::unexpected(Refusal{});
 };
 
-Reloader::Reloader(Worker& worker, Clusters& clusters, const Modules& modules, std::string file,
-                   std::string admin_socket, Target& target, const config::SettingsTable& table)
+Reloader::Reloader(Worker& worker, Clusters& clusters, const Modules& modules, std::string file, Overrides overrides,
+                   Target& target, const config::SettingsTable& table)
     : worker_(worker),
       clusters_(clusters),
       modules_(modules),
       file_(std::move(file)),
-      admin_socket_(std::move(admin_socket)),
+      overrides_(std::move(overrides)),
       target_(target),
       table_(table) {}
 
 // On any thread: what it uses of this object never changes, and the socket source is used by one reload at a time.
 tl::expected<ReloadPlan, Refusal> Reloader::prepare(RunningState running) const {
     auto loaded = load_stable(file_, table_);
-    if (!loaded) return tl::unexpected(Refusal{std::move(loaded.error())});
-    if (!admin_socket_.empty()) loaded->config.admin.socket = admin_socket_;
+    if (!loaded) return tl::unexpected(Refusal{std::move(loaded.error()), {}, true});
+    overrides_.apply(loaded->config);
     running.builtin = builtin_;
     return ReloadPlan::prepare(std::move(running), std::move(*loaded), file_, modules_, worker_, table_);
 }
 
-config::Checked<void> Reloader::start() {
-    auto plan = prepare(RunningState{});
-    if (!plan) return tl::unexpected(std::move(plan.error().problems));
+tl::expected<void, Refusal> Reloader::start() {
+    RunningState nothing;
+    nothing.inherited_tls = std::exchange(inherited_tls_, {});
+    auto plan = prepare(std::move(nothing));
+    if (!plan) return tl::unexpected(std::move(plan.error()));
     commit(*plan);
     return {};
 }
@@ -99,6 +106,8 @@ void Reloader::finish(Job& job) {
     const bool nothing_new = outcome.ok && outcome.changes.empty() && last_ && last_->ok;
     if (!nothing_new) last_ = std::make_unique<admin::ReloadOutcome>(outcome);
     running_ = false;
+    if (job.plan) report(log::Level::warning, job.plan->warnings());
+    else report(log::Level::error, job.plan.error().problems);
     target_.on_reload_ended(outcome);
     for (const Done& done : job.done)
         if (done) done(outcome);
@@ -139,13 +148,13 @@ void Reloader::plan(std::string yaml, std::string file_name, Done done) {
     auto outcome = std::make_shared<admin::ReloadOutcome>();
     in_background(
         worker_.loop,
-        [&table = table_, &admin_socket = admin_socket_, outcome, yaml = std::move(yaml),
-         file_name = std::move(file_name), running = config_] {
+        [&table = table_, &overrides = overrides_, outcome, yaml = std::move(yaml), file_name = std::move(file_name),
+         running = config_] {
             auto loaded = config::load_text(yaml, file_name, table);
             outcome->ok = loaded.has_value();
             outcome->errors = loaded ? std::vector<std::string>{} : texts_of(loaded.error());
             if (!loaded) return;
-            if (!admin_socket.empty()) loaded->config.admin.socket = admin_socket;
+            overrides.apply(loaded->config);
             outcome->warnings = texts_of(loaded->warnings);
             const auto has_tls = [](const auto& section) { return section.tls.has_value(); };
             if (std::ranges::any_of(loaded->config.listeners, has_tls) ||

@@ -9,7 +9,9 @@
 #include <string>
 #include <vector>
 
+#include "core/base/log.h"
 #include "daemon/admin/control.h"
+#include "daemon/options.h"
 #include "daemon/reload_plan.h"
 
 namespace sluice {
@@ -30,17 +32,17 @@ public:
         ~Target() = default;
     };
 
-    // admin_socket: instead of the file's; "" = the file's.
-    Reloader(Worker& worker, Clusters& clusters, const Modules& modules, std::string file, std::string admin_socket,
+    Reloader(Worker& worker, Clusters& clusters, const Modules& modules, std::string file, Overrides overrides,
              Target& target, const config::SettingsTable& table = config::builtin_settings());
 
-    // Where routes to builtin services lead; to be said before the start.
+    // To be said before the start: where routes to builtin services lead, and what the listeners had in another process.
     void set_builtin(std::shared_ptr<Cluster> builtin) { builtin_ = std::move(builtin); }
+    void set_inherited(InheritedTls tls) { inherited_tls_ = std::move(tls); }
     // From now on nothing comes into force: requests, and one that is being prepared, end with an error.
     void close() { closed_ = true; }
     bool busy() const { return jobs_ > 0; }  // then it must not be destroyed
     // The first load, in the calling thread.
-    config::Checked<void> start();
+    tl::expected<void, Refusal> start();
     void request(Done done);
     // What a reload to this text would change. Nothing is bound and nothing changes.
     void plan(std::string yaml, std::string file_name, Done done);
@@ -75,12 +77,14 @@ private:
     Worker& worker_;
     Clusters& clusters_;
     const Modules& modules_;
-    std::string file_, admin_socket_;
+    std::string file_;
+    Overrides overrides_;
     Target& target_;
     const config::SettingsTable& table_;
     std::shared_ptr<const config::Config> config_, first_;  // in force; that of the start
     websocket::PoolMap websockets_;
     std::shared_ptr<Cluster> builtin_;
+    InheritedTls inherited_tls_;
     std::uint64_t revision_ = 0;
     std::unique_ptr<admin::ReloadOutcome> last_;
     std::vector<std::string> warnings_;
@@ -90,6 +94,8 @@ private:
     bool running_ = false, closed_ = false;
 };
 
+// In the log, each with its key.
+void report(log::Level level, const config::Diagnostics& diagnostics);
 // One text for each.
 std::vector<std::string> texts_of(const config::Diagnostics& diagnostics);
 

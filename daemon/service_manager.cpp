@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 
 namespace sluice {
 
@@ -19,8 +20,6 @@ std::string status_line(std::string_view text) {
     return line;
 }
 
-void notify(const std::string& message) { sd_notify(0, message.c_str()); }
-
 // systemd compares it with its own clock, to tell this reload from the one before.
 std::uint64_t monotonic_usec() {
     timespec now{};
@@ -34,6 +33,12 @@ ServiceManager::ServiceManager() {
     std::uint64_t usec = 0;
     if (sd_watchdog_enabled(0, &usec) > 0) watchdog_interval_ = std::chrono::milliseconds(usec / 2000);
 }
+
+void ServiceManager::notify(const std::string& message) const {
+    if (!silent_) sd_notify(0, message.c_str());
+}
+
+bool ServiceManager::present() const { return std::getenv("NOTIFY_SOCKET") != nullptr; }
 
 void ServiceManager::ready(std::string_view status) const { notify("READY=1\n" + status_line(status)); }
 
@@ -50,6 +55,19 @@ void ServiceManager::stopping(std::string_view status, std::chrono::milliseconds
 }
 
 void ServiceManager::status(std::string_view text) const { notify(status_line(text)); }
+
+// FDPOLL=0: nothing that happens to a socket makes systemd drop it.
+void ServiceManager::store(const std::string& name, int fd) const {
+    const std::string message = "FDSTORE=1\nFDPOLL=0\nFDNAME=" + name;
+    if (!silent_) sd_pid_notify_with_fds(0, 0, message.c_str(), &fd, 1);
+}
+
+void ServiceManager::forget(const std::string& name) const { notify("FDSTOREREMOVE=1\nFDNAME=" + name); }
+
+void ServiceManager::hand_over_to(pid_t successor) {
+    notify("MAINPID=" + std::to_string(successor));
+    silent_ = true;
+}
 
 void ServiceManager::watchdog() const { notify("WATCHDOG=1"); }
 

@@ -103,8 +103,8 @@ int Watcher::watch_directory(Way& way, const std::string& directory, const std::
     const int watch = inotify_add_watch(inotify_.get(), directory.c_str(), events | IN_MASK_ADD);
     if (watch < 0) {
         if (errno != ENOENT && unwatchable_.insert(directory).second)
-            log::write(log::Level::warning, "cannot watch " + directory + " for changes",
-                       {{"ERROR", std::strerror(errno)}});
+            log::write(log::Level::warning, "a directory cannot be watched for changes",
+                       {{"PATH", directory}, {"REASON", std::strerror(errno)}});
         return -1;
     }
     way.names.emplace(watch, name);

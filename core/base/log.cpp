@@ -11,6 +11,7 @@
 #include <memory>
 
 #include "core/base/log_access.h"
+#include "core/base/log_bursts.h"
 #include "core/base/log_sinks.h"
 
 namespace sluice::log {
@@ -58,11 +59,13 @@ struct Log {
 std::atomic<Level> threshold = Level::info;
 std::atomic<std::uint64_t> dropped_before = 0;  // by queues that are gone, and outside start() and stop()
 Log the_log;
+Bursts bursts;
 
 void Sink::log(const spdlog::details::log_msg& message) {
     try {
         const std::string_view record(message.payload.data(), message.payload.size());
-        if (!deliver(from_spdlog(message.level), message.time, record)) ++failed_;
+        const Site site{message.source.filename, message.source.line};
+        if (!deliver(from_spdlog(message.level), message.time, site, record)) ++failed_;
         if (message.time >= next_report_) report_lost();
     } catch (...) {  // out of memory: the log must not take the process down with it
         ++failed_;
@@ -74,9 +77,9 @@ void Sink::report_lost() {
     const auto total = failed() + pool_->overrun_counter();
     next_report_ = now + (total == reported_ ? kLookEvery : kReportEvery);
     if (total == reported_) return;
-    const auto count = fmt::format("{}count={}", kSeparator, total - reported_);
+    const auto count = fmt::format("{}LOST={}", kSeparator, total - reported_);
     reported_ = total;
-    deliver(Level::warning, now, "log messages were lost" + count);
+    deliver(Level::warning, now, Site::here(), "log messages were lost" + count);
 }
 
 // A separator in what is logged would look like a field of ours.
@@ -90,10 +93,36 @@ std::string make_record(std::string_view message, std::initializer_list<Field> f
     std::string record;
     append(record, message);
     for (const auto& field : fields) {
-        record.append(1, kSeparator).append(field.key).append("=");
+        if (field.value.empty()) continue;
+        record.append(1, kSeparator).append(field.key.text).append("=");
         append(record, field.value);
     }
     return record;
+}
+
+void send(Level level, std::string_view message, std::initializer_list<Field> fields, const Site& site) {
+    const auto record = make_record(message, fields);
+    if (the_log.logger) {
+        the_log.logger->log(spdlog::source_loc{site.file, site.line, ""}, to_spdlog(level),
+                            spdlog::string_view_t(record.data(), record.size()));
+    } else if (!deliver(level, Clock::now(), site, record)) {
+        ++dropped_before;
+    }
+}
+
+void tell(const Bursts::LeftOut& left_out) {
+    if (!enabled(left_out.level)) return;
+    const auto count = std::to_string(left_out.count);
+    send(left_out.level, fmt::format("{} more lines like this were left out: {}", count, left_out.sample()),
+         {{"LEFT_OUT", count}}, left_out.site);
+}
+
+// Asked before the queue, so that a burst cannot push other lines out of it.
+bool may_pass(Level level, std::string_view message, const Site& site) {
+    if (!site.limited) return true;
+    const auto answer = bursts.ask(site, level, message, std::chrono::steady_clock::now());
+    if (answer.before) tell(*answer.before);
+    return answer.passes;
 }
 
 void block_signals() {
@@ -121,6 +150,7 @@ void start(Target target, Level level) {
 
 void stop() {
     if (!the_log.logger) return;
+    report_left_out();
     give_up_after(kPatienceAtStop);
     the_log.access->stop();
     dropped_before += the_log.access->lost() + the_log.pool->overrun_counter();
@@ -133,17 +163,22 @@ void set_level(Level level) { threshold.store(level, std::memory_order_relaxed);
 
 bool enabled(Level level) { return level >= threshold.load(std::memory_order_relaxed); }
 
-void write(Level level, std::string_view message, std::initializer_list<Field> fields) {
+void write(Level level, std::string_view message, std::initializer_list<Field> fields, Site site) {
     if (!enabled(level)) return;
     try {
-        const auto record = make_record(message, fields);
-        if (the_log.logger) {
-            the_log.logger->log(to_spdlog(level), spdlog::string_view_t(record.data(), record.size()));
-        } else if (!deliver(level, Clock::now(), record)) {
-            ++dropped_before;
-        }
+        if (may_pass(level, message, site)) send(level, message, fields, site);
     } catch (...) {
         ++dropped_before;
+    }
+}
+
+void report_left_out() {
+    for (std::size_t place = 0; place < Bursts::kPlaces; ++place) {
+        try {
+            if (const auto left_out = bursts.take(place)) tell(*left_out);
+        } catch (...) {
+            ++dropped_before;
+        }
     }
 }
 

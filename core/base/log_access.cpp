@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -38,7 +39,7 @@ void AccessWriter::stop() {
     if (!thread_.joinable()) return;
     {
         const std::lock_guard lock(mutex_);
-        pending_.last = true;
+        ended_ = true;
     }
     wake_.notify_one();
     thread_.join();
@@ -49,13 +50,14 @@ void AccessWriter::add(std::string_view line) {
     bool wake = false;
     {
         const std::lock_guard lock(mutex_);
-        if (pending_.lines.size() + line.size() >= kMostPending) {
+        if (pending_bytes_ + line.size() >= kMostPending) {
             ++lost_;
             return;
         }
-        const auto before = pending_.lines.size();
-        pending_.lines.append(line).push_back('\n');
-        wake = before == 0 || (before < kBatchSize && pending_.lines.size() >= kBatchSize);
+        const auto before = pending_bytes_;
+        pending_.back().lines.append(line).push_back('\n');
+        pending_bytes_ += line.size() + 1;
+        wake = before == 0 || (before < kBatchSize && pending_bytes_ >= kBatchSize);
     }
     if (wake) wake_.notify_one();
 }
@@ -63,7 +65,8 @@ void AccessWriter::add(std::string_view line) {
 void AccessWriter::set_path(const std::string& path) {
     {
         const std::lock_guard lock(mutex_);
-        pending_.path = path;
+        if (pending_.back().path == path) return;
+        begin_batch().path = path;
     }
     wake_.notify_one();
 }
@@ -71,9 +74,16 @@ void AccessWriter::set_path(const std::string& path) {
 void AccessWriter::reopen() {
     {
         const std::lock_guard lock(mutex_);
-        pending_.reopen = true;
+        begin_batch().reopen = true;
     }
     wake_.notify_one();
+}
+
+// What was added already stays where it is.
+AccessWriter::Batch& AccessWriter::begin_batch() {
+    if (!pending_.back().lines.empty())
+        pending_.push_back({.path = pending_.back().path, .reopen = false, .lines = {}});
+    return pending_.back();
 }
 
 std::uint64_t AccessWriter::lost() const {
@@ -82,22 +92,30 @@ std::uint64_t AccessWriter::lost() const {
 }
 
 void AccessWriter::run() {
-    for (bool last = false; !last;) {
-        const Batch batch = next_batch();
-        write(batch);
-        report_lost();
-        last = batch.last;
+    for (bool more = true; more;) {
+        more = wait();
+        for (const Batch& batch : take()) write(batch);
+        report();
     }
 }
 
-AccessWriter::Batch AccessWriter::next_batch() {
+// False if these are the last.
+bool AccessWriter::wait() {
     std::unique_lock lock(mutex_);
-    const auto urgent = [this] { return pending_.reopen || pending_.last || pending_.path != path_; };
-    wake_.wait(lock, [&] { return !pending_.lines.empty() || urgent(); });
-    wake_.wait_for(lock, kBatchTime, [&] { return pending_.lines.size() >= kBatchSize || urgent(); });
-    Batch batch = std::move(pending_);
-    pending_ = Batch{.lines = {}, .path = batch.path, .reopen = false, .last = false};
-    return batch;
+    const auto urgent = [this] {
+        return ended_ || pending_.size() > 1 || pending_.front().reopen || pending_.front().path != path_;
+    };
+    wake_.wait(lock, [&] { return pending_bytes_ > 0 || urgent(); });
+    wake_.wait_for(lock, kBatchTime, [&] { return pending_bytes_ >= kBatchSize || urgent(); });
+    return !ended_;
+}
+
+AccessWriter::Batches AccessWriter::take() {
+    const std::lock_guard lock(mutex_);
+    Batches next(1);
+    next.front().path = pending_.back().path;
+    pending_bytes_ = 0;
+    return std::exchange(pending_, std::move(next));
 }
 
 void AccessWriter::write(const Batch& batch) {
@@ -106,7 +124,7 @@ void AccessWriter::write(const Batch& batch) {
     if (path_.empty()) {
         count_lost(deliver_lines(batch.lines), 0);
     } else if (fd_ < 0) {
-        count_lost(count_lines(batch.lines), error_);
+        count_lost(count_lines(batch.lines), open_error_);
     } else {
         write_to_file(batch.lines);
     }
@@ -124,19 +142,34 @@ void AccessWriter::write_to_file(std::string_view lines) {
     }
 }
 
+// Also again after a failure, with every batch. Until it succeeds the old file takes what comes: it is only renamed.
 void AccessWriter::open(const Batch& batch) {
-    if (batch.reopen || batch.path != path_) close();
+    if (batch.path != path_) close();
     path_ = batch.path;
-    if (fd_ < 0) error_ = 0;
-    if (path_.empty() || fd_ >= 0) return;
+    const bool open_already = fd_ >= 0 && open_error_ == 0 && !batch.reopen;
+    if (path_.empty() || open_already) return;
+    const int fresh = open_file();
+    open_error_ = fresh < 0 ? errno : 0;
+    if (fresh < 0) return;
+    close();
+    fd_ = fresh;
+}
+
+int AccessWriter::open_file() const {
     // O_NONBLOCK is for a path that is a FIFO: without a reader it must not hold this thread for ever.
-    fd_ = ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
-    error_ = fd_ < 0 ? errno : 0;
+    constexpr int kFlags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+    const int made = ::open(path_.c_str(), kFlags | O_EXCL, 0640);
+    if (made < 0) return errno == EEXIST ? ::open(path_.c_str(), kFlags, 0640) : -1;
+    // Who was allowed to read the old file is so with the new one. A file that somebody else made is as he wants it.
+    struct stat old {};
+    if (fd_ >= 0 && fstat(fd_, &old) == 0) fchmod(made, old.st_mode & 0777);
+    return made;
 }
 
 void AccessWriter::close() {
     if (fd_ >= 0) ::close(fd_);
     fd_ = -1;
+    open_error_ = 0;
     torn_ = false;
 }
 
@@ -146,13 +179,17 @@ void AccessWriter::count_lost(std::size_t lines, int error) {
     lost_ += lines;
 }
 
-void AccessWriter::report_lost() {
+void AccessWriter::report() {
     const auto lost_now = lost();
     const auto now = std::chrono::steady_clock::now();
-    if ((lost_now == reported_ && error_ == 0) || now < next_report_) return;
-    const auto why = error_ == 0 ? std::string("written too slowly") : describe({Errc::system, error_});
-    log::write(Level::error, "the access log cannot be written",
-               {{"path", path_}, {"reason", why}, {"lost_lines", std::to_string(lost_now - reported_)}});
+    const int error = open_error_ != 0 ? open_error_ : error_;
+    if ((lost_now == reported_ && error == 0) || now < next_report_) return;
+    const auto why = error == 0 ? std::string("written too slowly") : describe({Errc::system, error});
+    const bool goes_on = open_error_ != 0 && fd_ >= 0;
+    log::write(Level::error,
+               goes_on ? "the access log cannot be reopened: its old file is still written"
+                       : "the access log cannot be written",
+               {{"PATH", path_}, {"REASON", why}, {"LOST", std::to_string(lost_now - reported_)}});
     reported_ = lost_now;
     next_report_ = now + kReportEvery;
 }

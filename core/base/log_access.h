@@ -6,11 +6,13 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <mutex>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <vector>
 
 namespace sluice::log {
 
@@ -28,32 +30,40 @@ public:
     std::uint64_t lost() const;
 
 private:
+    // Where to, then what.
     struct Batch {
-        std::string lines;
         std::string path;
         bool reopen = false;
-        bool last = false;
+        std::string lines;
     };
+    using Batches = std::vector<Batch>;
 
+    Batch& begin_batch();
     void run();
-    Batch next_batch();
+    bool wait();
+    Batches take();
     void write(const Batch& batch);
     void write_to_file(std::string_view lines);
     void open(const Batch& batch);
+    int open_file() const;
     void close();
     void count_lost(std::size_t lines, int error);
-    void report_lost();
+    void report();
 
     mutable std::mutex mutex_;
     std::condition_variable wake_;
-    Batch pending_;  // guarded by mutex_, as lost_ is
+    // Guarded by mutex_.
+    Batches pending_{Batch{}};  // never empty: the last one takes what comes
+    std::size_t pending_bytes_ = 0;
+    bool ended_ = false;
     std::uint64_t lost_ = 0;
 
     // The thread's own.
     std::string path_;
     int fd_ = -1;
-    int error_ = 0;
-    bool torn_ = false;  // the file ends in half a line
+    int open_error_ = 0;  // 0: fd_ is the file of that path
+    int error_ = 0;       // of the last writing
+    bool torn_ = false;   // the file ends in half a line
     std::uint64_t reported_ = 0;
     std::chrono::steady_clock::time_point next_report_;
     std::thread thread_;

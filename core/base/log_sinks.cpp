@@ -1,4 +1,4 @@
-#define SD_JOURNAL_SUPPRESS_LOCATION  // it would be this file for every record
+#define SD_JOURNAL_SUPPRESS_LOCATION  // it would be this file for every record; ours have their call site
 
 #include "core/base/log_sinks.h"
 
@@ -14,7 +14,6 @@
 #include <array>
 #include <atomic>
 #include <cstdlib>
-#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -68,7 +67,7 @@ std::vector<std::string_view> split(std::string_view record) {
     return parts;
 }
 
-// message key=value key="a value"
+// message KEY=value KEY="a value"
 std::string one_line(const std::vector<std::string_view>& parts) {
     std::string line = escape_control(parts.front());
     for (std::size_t i = 1; i < parts.size(); ++i) {
@@ -76,17 +75,6 @@ std::string one_line(const std::vector<std::string_view>& parts) {
         line.append(" ").append(parts[i].substr(0, equals)).append("=").append(quoted(parts[i].substr(equals + 1)));
     }
     return line;
-}
-
-// The journal takes A-Z, 0-9 and _ as names, and drops a whole record with any other.
-std::string journal_field(std::string_view field) {
-    std::string result(field);
-    const auto key_end = result.begin() + static_cast<std::ptrdiff_t>(field.find('='));
-    std::transform(result.begin(), key_end, result.begin(), [](char c) {
-        if (c >= 'a' && c <= 'z') return static_cast<char>(c - 'a' + 'A');
-        return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ? c : '_';
-    });
-    return result;
 }
 
 bool send_to_journal(Level level, std::string message, std::vector<std::string> fields = {}) {
@@ -100,9 +88,12 @@ bool send_to_journal(Level level, std::string message, std::vector<std::string> 
 }
 
 // The fields stand in the message too: plain `journalctl` shows nothing else.
-bool send_to_journal(Level level, const std::vector<std::string_view>& parts) {
-    std::vector<std::string> fields;
-    std::transform(parts.begin() + 1, parts.end(), std::back_inserter(fields), journal_field);
+bool send_to_journal(Level level, const Site& site, const std::vector<std::string_view>& parts) {
+    std::vector<std::string> fields(parts.begin() + 1, parts.end());
+    if (site.file) {
+        fields.push_back(fmt::format("CODE_FILE={}", site.file));
+        fields.push_back(fmt::format("CODE_LINE={}", site.line));
+    }
     return send_to_journal(level, one_line(parts), std::move(fields));
 }
 
@@ -164,10 +155,10 @@ void choose_target(Target target) {
     coloured = !to_journal && wants_colour();
 }
 
-bool deliver(Level level, Clock::time_point time, std::string_view record) {
+bool deliver(Level level, Clock::time_point time, const Site& site, std::string_view record) {
     const auto parts = split(record);
     if (!to_journal) return print(level, time, parts);
-    return send_to_journal(level, parts) || print_for_journal(level, parts);
+    return send_to_journal(level, site, parts) || print_for_journal(level, parts);
 }
 
 std::size_t deliver_lines(std::string_view lines) {

@@ -19,7 +19,7 @@ bool leads_to_journal();  // does standard error end in the journal?
 void choose_target(Target target);
 
 // False if the record is lost.
-bool deliver(Level level, Clock::time_point time, std::string_view record);
+bool deliver(Level level, Clock::time_point time, const Site& site, std::string_view record);
 
 // Lines that are formatted already, each with its newline; how many of them are lost.
 std::size_t deliver_lines(std::string_view lines);

@@ -246,7 +246,7 @@ void Connection::close_when_idle(Reason reason) {
 
 // A request whose last byte was readable before our FIN is answered, so an idle connection is read once more.
 void Connection::end_if_idle() {
-    if (wish_ == Reason::none || closing() || !session_->idle() || is_newcomer()) return;
+    if (wish_ == Reason::none || closing() || !session_->idle() || may_ask_soon()) return;
     const Reason reason = std::exchange(wish_, Reason::none);
     std::array<char, 16 * 1024> buffer;
     if (const Bytes last = transport_->read_now(buffer); !last.empty()) receive(last);
@@ -263,9 +263,13 @@ void Connection::end_if_idle() {
     begin_close();
 }
 
-// Somebody who has just connected is about to ask: a drain lets him, for a moment.
-bool Connection::is_newcomer() const {
-    return wish_ == Reason::drain && bytes_in_ == 0 && now_ms() < ready_ms_ + kNewcomerTime;
+// Who has just connected or was just answered is about to ask: a drain lets him, for a moment. His request would cross
+// our FIN otherwise, and be lost if it may not be repeated (RFC 9112, 9.3.1).
+bool Connection::may_ask_soon() const { return wish_ == Reason::drain && now_ms() < quiet_ms(); }
+
+std::int64_t Connection::quiet_ms() const {
+    if (bytes_in_ == 0) return ready_ms_ + kNewcomerTime;
+    return phase_ == Phase::idle ? phase_since_ms_ + kThinkTime : 0;
 }
 
 void Connection::end() {
@@ -319,7 +323,7 @@ std::int64_t Connection::phase_deadline() const {
     if (phase_ == Phase::header) return after(pool.headers_timeout);
     if (phase_ != Phase::idle) return kNever;  // body and write: Progress watches
     if (!session_->idle()) return kNever;      // a request waits until the peer has read earlier answers
-    if (wish_ == Reason::drain) return ready_ms_ + kNewcomerTime;
+    if (wish_ == Reason::drain) return quiet_ms();
     return after(session_->idle_rule().timeout);
 }
 

@@ -72,6 +72,7 @@ private:
     static constexpr std::int64_t kRefusalTime = 2000;   // ms in the refusal lane
     static constexpr std::int64_t kLingerTime = 2000;    // ms
     static constexpr std::int64_t kNewcomerTime = 1000;  // ms
+    static constexpr std::int64_t kThinkTime = 100;      // ms from an answer to the next request of a busy client
     static constexpr std::uint32_t kLingerBytes = 64 * 1024;
 
     // SessionHost
@@ -110,7 +111,8 @@ private:
     bool swap_session();
     void begin_close();
     void end_if_idle();
-    bool is_newcomer() const;
+    bool may_ask_soon() const;
+    std::int64_t quiet_ms() const;
     void end();
     void rearm();
     void phase_timed_out();

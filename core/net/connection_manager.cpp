@@ -82,11 +82,9 @@ bool ConnectionManager::may_come(const PeerAddress& peer) const {
 // Most often the proxy itself, which somebody forgot to name.
 void ConnectionManager::turn_away(const PeerAddress& stranger) {
     ++stats_.rejected[Reason::handshake_failed];
-    const std::int64_t now = worker_.loop.now_ms();
-    if (now < next_warning_ms_) return;
-    next_warning_ms_ = now + kWarningInterval;
-    log::write(log::Level::warning, "refused a connection for the PROXY protocol: its peer is not in trusted_proxies",
-               {{"LISTENER", context()->name}, {"PEER", stranger.text()}});
+    log::write(
+        log::Level::warning, "refused a connection for the PROXY protocol: its peer is not in trusted_proxies",
+        {{"LISTENER", context()->name}, {"PEER", stranger.text()}, {"REASON", to_string(Reason::handshake_failed)}});
 }
 
 Reason ConnectionManager::admit(const PeerAddress& peer, Ticket& slot) {
@@ -120,6 +118,9 @@ void ConnectionManager::own(std::unique_ptr<Connection> connection) {
 // cost a handshake, so there the connection is just closed.
 void ConnectionManager::refuse(std::unique_ptr<Transport> transport, const PeerAddress& peer, Reason reason) {
     ++stats_.rejected[reason];
+    if (log::enabled(log::Level::debug))
+        log::write(log::Level::debug, "connection refused",
+                   {{"LISTENER", context()->name}, {"PEER", peer.text()}, {"REASON", to_string(reason)}});
     if (refusing_ == kRefusalLane || context()->tls) return;
     ++refusing_;
     Connection::Admitted admitted{worker_.next_id++, peer, Ticket(), reason};
@@ -140,6 +141,7 @@ void ConnectionManager::remove(Connection& connection) {
         --refusing_;
     } else {
         ++stats_.closed[connection.reason()];
+        log_end(connection);
         forget_client(connection.peer());
         announce(event_of(connection.reason()), connection.reason(), connection.id());
         update_health();
@@ -148,6 +150,20 @@ void ConnectionManager::remove(Connection& connection) {
     events_.on_slot_freed();
     drop_empty_generations();
     if (draining() && busy_.empty() && idle_.empty()) events_.on_drained();
+}
+
+// The one line of a connection: none at info, or who holds ten thousand of them fills his journal.
+void ConnectionManager::log_end(const Connection& connection) const {
+    if (!log::enabled(log::Level::debug)) return;
+    log::write(log::Level::debug, "connection closed",
+               {{"LISTENER", context()->name},
+                {"CONNECTION_ID", std::to_string(connection.id())},
+                {"PEER", connection.peer().text()},
+                {"REASON", to_string(connection.reason())},
+                {"REQUESTS", std::to_string(connection.requests())},
+                {"BYTES_IN", std::to_string(connection.bytes_in())},
+                {"BYTES_OUT", std::to_string(connection.bytes_out())},
+                {"AGE_MS", std::to_string(worker_.loop.now_ms() - connection.created_ms())}});
 }
 
 std::size_t ConnectionManager::shed_idle(std::size_t count) {

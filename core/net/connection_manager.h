@@ -83,7 +83,6 @@ public:
 private:
     friend class Connection;
     static constexpr std::size_t kRefusalLane = 64;
-    static constexpr std::int64_t kWarningInterval = 60'000;  // ms, about strangers
     using List = IntrusiveList<Connection, ConnectionTag>;
 
     Reason admit(const PeerAddress& peer, Ticket& slot);
@@ -91,7 +90,8 @@ private:
     void own(std::unique_ptr<Connection> connection);
     void refuse(std::unique_ptr<Transport> transport, const PeerAddress& peer, Reason reason);
     void remove(Connection& connection);  // by Connection::end only
-    void place(Connection& connection);   // by its phase
+    void log_end(const Connection& connection) const;
+    void place(Connection& connection);  // by its phase
     bool behind_proxy() const;
     bool may_come(const PeerAddress& peer) const;
     void turn_away(const PeerAddress& stranger);
@@ -114,7 +114,6 @@ private:
     std::unordered_map<PeerAddress, std::uint32_t, PeerHostHash, PeerHostEqual> clients_;  // only while limited
     IntrusiveList<Conversation, ConversationTag> conversations_;
     std::size_t refusing_ = 0;
-    std::int64_t next_warning_ms_ = 0;
     PoolStats stats_;
     Health health_ = Health::healthy;
     bool listening_ = false;

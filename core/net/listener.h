@@ -31,6 +31,7 @@ public:
     const std::string& name() const { return manager_.context()->name; }
     const std::string& address() const { return address_; }  // where it really listens, or did until stop()
     int socket() const { return socket_.get(); }             // -1 after stop()
+    void share(Sharing sharing) { set_sharing(socket(), sharing); }
     // Another listener goes on with the socket: its file in the file system must stay.
     void hand_over() { handed_over_ = true; }
     ListenerState state() const;

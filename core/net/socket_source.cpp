@@ -1,5 +1,6 @@
 #include "core/net/socket_source.h"
 
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -17,12 +18,39 @@ constexpr int kBacklog = 4096;  // the kernel takes the smaller of this and net.
 
 void set_option(int fd, int level, int option, int value = 1) { setsockopt(fd, level, option, &value, sizeof value); }
 
-enum class Sharing { alone, with_sibling };
+bool listens(int fd) {
+    int type = 0, accepts = 0;
+    socklen_t length = sizeof type;
+    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length);
+    getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &length);
+    return type == SOCK_STREAM && accepts != 0;
+}
+
+bool is_socket_file(const std::string& path) {
+    struct stat info;
+    return lstat(path.c_str(), &info) == 0 && S_ISSOCK(info.st_mode);
+}
+
+// A unix socket without its file cannot be reached any more.
+bool serves(const Address& have, const config::BindAddress& bind) {
+    using Kind = config::BindAddress::Kind;
+    if (bind.kind == Kind::systemd) return true;
+    const auto wanted = Address::from(bind);
+    if (!wanted || have.family() != wanted->family()) return false;
+    if (bind.kind == Kind::unix_socket) return have.text() == wanted->text() && is_socket_file(bind.path);
+    return have.text() == wanted->text() || (bind.port == 0 && PeerAddress::from(*have.raw()).host() == bind.host);
+}
+
+// What another process opened is made like ours.
+void adopt(int fd) {
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+    set_option(fd, IPPROTO_TCP, TCP_NODELAY);
+}
 
 // A socket file that nobody listens on is a leftover of a process that died.
 void remove_stale(const Address& address, const std::string& path) {
-    struct stat info;
-    if (lstat(path.c_str(), &info) != 0 || !S_ISSOCK(info.st_mode)) return;
+    if (!is_socket_file(path)) return;
     const Fd probe(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (connect(probe.get(), address.raw(), address.length()) != 0 && errno == ECONNREFUSED) unlink(path.c_str());
 }
@@ -36,7 +64,7 @@ Result<Fd> open_socket(const Address& address, const config::BindAddress& bind, 
         set_option(fd.get(), SOL_SOCKET, SO_REUSEADDR);
         set_option(fd.get(), IPPROTO_TCP, TCP_NODELAY);  // accepted sockets inherit it
         if (address.family() == AF_INET6) set_option(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY);
-        if (sharing == Sharing::with_sibling) set_option(fd.get(), SOL_SOCKET, SO_REUSEPORT);
+        set_sharing(fd.get(), sharing);
     }
     if (::bind(fd.get(), address.raw(), address.length()) != 0) return fail(Errc::address, errno);
     if (listen(fd.get(), kBacklog) != 0) return fail(Errc::address, errno);
@@ -49,30 +77,58 @@ Fd::~Fd() {
     if (fd_ >= 0) ::close(fd_);
 }
 
+void set_sharing(int socket, Sharing sharing) {
+    set_option(socket, SOL_SOCKET, SO_REUSEPORT, sharing == Sharing::shared ? 1 : 0);
+}
+
+std::uint64_t socket_id(int fd) {
+    struct stat info;
+    return fd >= 0 && fstat(fd, &info) == 0 ? info.st_ino : 0;
+}
+
 void SocketSource::offer(const std::string& name, Fd socket) { offers_.emplace(name, std::move(socket)); }
 
-Result<Fd> SocketSource::take(const std::string& name, const config::BindAddress& bind) {
-    const auto wanted = Address::from(bind);
-    if (!wanted) return tl::unexpected(wanted.error());
-    const auto [first, last] = offers_.equal_range(name);
+std::vector<std::string> SocketSource::forget_offers() {
+    std::vector<std::string> names;
+    for (const auto& [name, socket] : offers_) names.push_back(name);
+    offers_.clear();
+    return names;
+}
+
+Fd SocketSource::take_offered(const std::string& name, const config::BindAddress& bind) {
+    const bool passed = bind.kind == config::BindAddress::Kind::systemd;
+    const auto [first, last] = offers_.equal_range(passed ? bind.path : name);
     for (auto offer = first; offer != last; ++offer) {
         const auto have = Address::of_socket(offer->second.get());
-        if (!have || have->text() != wanted->text()) continue;
+        if (!have || !listens(offer->second.get()) || !serves(*have, bind)) continue;
         Fd fd = std::move(offer->second);
         offers_.erase(offer);
+        adopt(fd.get());
         return fd;
     }
-    return open_socket(*wanted, bind, Sharing::alone);
+    return {};
+}
+
+Result<Fd> SocketSource::take(const std::string& name, const config::BindAddress& bind, Sharing sharing) {
+    if (Fd offered = take_offered(name, bind)) return offered;
+    return open(bind, sharing);
+}
+
+Result<Fd> SocketSource::open(const config::BindAddress& bind, Sharing sharing) {
+    if (bind.kind == config::BindAddress::Kind::systemd) return fail(Errc::address, ENOENT);
+    const auto wanted = Address::from(bind);
+    if (!wanted) return tl::unexpected(wanted.error());
+    return open_socket(*wanted, bind, sharing);
 }
 
 // The kernel looks at SO_REUSEPORT of both when it binds, and not afterwards.
 Result<Fd> SocketSource::take_beside(const config::BindAddress& bind, int leaving) {
     const auto wanted = Address::from(bind);
     if (!wanted) return tl::unexpected(wanted.error());
-    set_option(leaving, SOL_SOCKET, SO_REUSEPORT);
-    auto fd = open_socket(*wanted, bind, Sharing::with_sibling);
-    set_option(leaving, SOL_SOCKET, SO_REUSEPORT, 0);
-    if (fd) set_option(fd->get(), SOL_SOCKET, SO_REUSEPORT, 0);
+    set_sharing(leaving, Sharing::shared);
+    auto fd = open_socket(*wanted, bind, Sharing::shared);
+    set_sharing(leaving, Sharing::alone);
+    if (fd) set_sharing(fd->get(), Sharing::alone);
     return fd;
 }
 

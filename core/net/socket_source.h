@@ -1,10 +1,12 @@
 #pragma once
-// Where listening sockets come from: one that was handed over under the listener's name and address, else a new one.
-// Used by one thread at a time (the reload's); the sockets are the caller's.
+// Where listening sockets come from: one that the process was given under the listener's name and address, else a new
+// one. Used by one thread at a time (the reload's); the sockets are the caller's.
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "config/config.h"
 #include "core/base/result.h"
@@ -31,19 +33,30 @@ private:
     int fd_ = -1;
 };
 
+// With other processes of the same user on the same address (SO_REUSEPORT), or not. TCP only.
+enum class Sharing { alone, shared };
+void set_sharing(int socket, Sharing sharing);
+
 class SocketSource {
 public:
-    // Offers a socket that another process opened; closed if nobody asks for it before forget_offers().
+    // Offers a socket that another process opened: the fd store, a .socket unit, a predecessor.
     void offer(const std::string& name, Fd socket);
-    void forget_offers() { offers_.clear(); }
+    // Closes those that nobody asked for; their names.
+    std::vector<std::string> forget_offers();
 
-    // A listening, non-blocking, close-on-exec socket. The error's native code says why there is none (EADDRINUSE).
-    Result<Fd> take(const std::string& name, const config::BindAddress& bind);
+    // A listening, non-blocking, close-on-exec socket: one that was offered, else a new one. The error's native code says
+    // why there is none: EADDRINUSE; ENOENT: systemd has passed none of that name.
+    Result<Fd> take(const std::string& name, const config::BindAddress& bind, Sharing sharing = Sharing::alone);
+    Fd take_offered(const std::string& name, const config::BindAddress& bind);  // none if there is none
+    static Result<Fd> open(const config::BindAddress& bind, Sharing sharing);
     // The same beside a socket of ours that will be closed: one on a wildcard and one on a single address clash.
     static Result<Fd> take_beside(const config::BindAddress& bind, int leaving);
 
 private:
     std::multimap<std::string, Fd> offers_;
 };
+
+// Tells one socket of the system from all others for as long as it exists; 0 for none.
+std::uint64_t socket_id(int fd);
 
 }  // namespace sluice

@@ -35,6 +35,7 @@ public:
     // The key of a ticket that came; null if it is not known, or no longer.
     const Key* find(const unsigned char* name, std::uint64_t now_us, std::uint64_t lifetime_us);
 
+    std::uint64_t newest() const { return keys_[0].born_us; }  // changes with each new key; 0 = there is none yet
     // For the process that follows this one on the same machine. Secret: to be wiped by whoever has it.
     std::string export_keys() const;
     bool import_keys(std::string_view text);  // false, and nothing changes, if it is not what export_keys() returned

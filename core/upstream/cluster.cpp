@@ -56,7 +56,8 @@ void Cluster::make_names() {
         });
         if (known == names_.end()) {
             NameSource::Owner& self = *this;
-            names.push_back(std::make_unique<NameSource>(worker_.loop, endpoint, settings_.config.dns_refresh, self));
+            names.push_back(
+                std::make_unique<NameSource>(worker_.loop, endpoint, settings_.config.dns_refresh, name_, self));
         } else {
             (*known)->set_endpoint(endpoint, settings_.config.dns_refresh);
             names.push_back(std::move(*known));
@@ -167,7 +168,7 @@ void Cluster::update_shares() {
 void Cluster::set_panic(bool panics) {
     if (std::exchange(panics_, panics) == panics || retired_) return;
     const char* text = panics ? "no endpoint is available: all are used" : "endpoints are available again";
-    log::write(log::Level::warning, "upstream " + name_ + ": " + text, {{"upstream", name_}});
+    log::write(log::Level::warning, text, {{"UPSTREAM", name_}});
     announce(panics ? EventType::panic_began : EventType::panic_ended, text);
 }
 

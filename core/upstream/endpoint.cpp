@@ -126,7 +126,7 @@ std::unique_ptr<UpstreamConnection> Endpoint::make_connection(UpstreamConnection
     if (admitted.verdict != Admission::Verdict::admitted) return nullptr;
     auto transport = dial(client);
     if (!transport) {
-        note(log::Level::warning, "no connection: " + describe(transport.error()));
+        note(log::Level::warning, "no connection", describe(transport.error()));
         return nullptr;
     }
     UpstreamConnection::Parts parts{std::move(*transport), std::move(admitted.ticket), {}};
@@ -221,7 +221,7 @@ void Endpoint::on_connection_ended(UpstreamConnection& connection, const Upstrea
     if (was_connecting && end.failure != Failure::none) {
         ++stats_.connect_failures;
         backoff_.failed(now_ms());
-        note(log::Level::info, "no connection: " + reason_of(end.error));
+        note(log::Level::info, "no connection", reason_of(end.error));
         if (end.failure == Failure::connect_error) keep_alive_.forget();
         failed(end.failure);
         cluster_.on_connect_failed(*this, end.failure, connection.client());
@@ -389,17 +389,16 @@ void Endpoint::check_ended(bool passed) {
     if (changed) changed_health(passed ? "checks pass" : "checks fail");
 }
 
-void Endpoint::note(log::Level level, const std::string& text) const {
-    log::write(level, "upstream " + cluster_.name() + ": " + identity_.address + ": " + text,
-               {{"upstream", cluster_.name()}, {"endpoint", identity_.address}});
+void Endpoint::note(log::Level level, const std::string& text, const std::string& reason, log::Site site) const {
+    log::write(level, text, {{"UPSTREAM", cluster_.name()}, {"ENDPOINT", identity_.address}, {"REASON", reason}}, site);
 }
 
 void Endpoint::changed_health(const char* why) {
     const HealthState from = std::exchange(last_state_, health_.state());
     if (retired_) return;
-    const std::string text = std::string(to_string(from)) + " -> " + to_string(health_.state()) + " (" + why + ")";
-    note(log::Level::warning, text);
-    cluster_.announce(EventType::endpoint_health, identity_.address + ": " + text);
+    const std::string text = std::string(to_string(from)) + " -> " + to_string(health_.state());
+    note(log::Level::warning, "endpoint: " + text, why);
+    cluster_.announce(EventType::endpoint_health, identity_.address + ": " + text + " (" + why + ")");
     if (!health_.available()) close_idle(idle());
     cluster_.on_endpoint_changed(*this);
     look();

@@ -159,7 +159,8 @@ private:
     void close_idle(std::uint32_t most);
     void shed();
     void changed_health(const char* why);
-    void note(log::Level level, const std::string& text) const;
+    void note(log::Level level, const std::string& text, const std::string& reason,
+              log::Site site = log::Site::here()) const;
     const config::UpstreamConfig& rules() const;
     std::int64_t now_ms() const;
     bool dedicated() const { return rules().proxy_protocol != config::ProxyProtocol::off; }

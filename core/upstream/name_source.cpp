@@ -18,8 +18,14 @@ bool same(const std::vector<Address>& a, const std::vector<Address>& b) {
 
 }  // namespace
 
-NameSource::NameSource(EventLoop& loop, const config::EndpointConfig& endpoint, config::Millis refresh, Owner& owner)
-    : loop_(loop), endpoint_(endpoint), refresh_(refresh), owner_(owner), lookup_(loop) {
+NameSource::NameSource(EventLoop& loop, const config::EndpointConfig& endpoint, config::Millis refresh,
+                       std::string upstream, Owner& owner)
+    : loop_(loop),
+      endpoint_(endpoint),
+      refresh_(refresh),
+      upstream_(std::move(upstream)),
+      owner_(owner),
+      lookup_(loop) {
     look_up();
 }
 
@@ -56,8 +62,12 @@ void NameSource::on_resolved(Result<std::vector<Address>> addresses) {
 // A name server that is away for an hour is worth two messages, not one for each try.
 void NameSource::tell(const std::string& problem) {
     if (std::exchange(problem_, problem) == problem) return;
-    if (problem.empty()) log::write(log::Level::notice, endpoint_.host + " can be resolved again");
-    else log::write(log::Level::warning, "cannot resolve " + endpoint_.host + ": " + problem);
+    if (problem.empty())
+        log::write(log::Level::notice, endpoint_.host + " can be resolved again",
+                   {{"UPSTREAM", upstream_}, {"HOST", endpoint_.host}});
+    else
+        log::write(log::Level::warning, "cannot resolve " + endpoint_.host,
+                   {{"UPSTREAM", upstream_}, {"HOST", endpoint_.host}, {"REASON", problem}});
 }
 
 }  // namespace sluice

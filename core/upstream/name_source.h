@@ -21,7 +21,9 @@ public:
         ~Owner() = default;
     };
 
-    NameSource(EventLoop& loop, const config::EndpointConfig& endpoint, config::Millis refresh, Owner& owner);
+    // `upstream`: for the log.
+    NameSource(EventLoop& loop, const config::EndpointConfig& endpoint, config::Millis refresh, std::string upstream,
+               Owner& owner);
     ~NameSource() = default;
 
     const config::EndpointConfig& endpoint() const { return endpoint_; }
@@ -42,6 +44,7 @@ private:
     EventLoop& loop_;
     config::EndpointConfig endpoint_;
     config::Millis refresh_;
+    std::string upstream_;
     Owner& owner_;
     std::vector<Address> addresses_;
     Lookup lookup_;

@@ -25,7 +25,15 @@ struct ReloadOutcome {
     std::string error_text() const;      // all errors, a line each
 };
 
+// What has become of an upgrade: a process that serves, or why there is none.
+struct UpgradeOutcome {
+    std::int64_t successor = 0;  // its process id; 0 = there is none
+    std::string error;
+};
+
 struct DaemonStatus {
+    std::string instance;          // "" = the only one
+    std::int64_t predecessor = 0;  // the process that this one has followed and that still drains; 0 = none
     std::int64_t uptime_ms = 0;
     bool ready = false;  // serving, and not about to stop
     bool draining = false;
@@ -40,6 +48,7 @@ struct DaemonStatus {
 class Control {
 public:
     using Done = std::function<void(const ReloadOutcome&)>;
+    using UpgradeDone = std::function<void(const UpgradeOutcome&)>;
 
     virtual Worker& worker() = 0;
     virtual Clusters& clusters() = 0;
@@ -50,6 +59,8 @@ public:
     virtual Status restart(const std::string& listener) = 0;                    // Errc::refused while draining
     virtual Status drain(const std::string& listener) = 0;
     virtual void drain_all() = 0;  // and exit, as on SIGTERM
+    // Starts the program file anew on the same sockets, and drains beside it. done: when the other serves, or cannot.
+    virtual void upgrade(UpgradeDone done) = 0;
 
 protected:
     ~Control() = default;

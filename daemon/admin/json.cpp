@@ -108,6 +108,8 @@ Json status_json(Control& control, Detail listeners, Detail upstreams) {
     Worker& worker = control.worker();
     Json json = {{"version", SLUICE_VERSION},
                  {"pid", ::getpid()},
+                 {"instance", status.instance},
+                 {"predecessor_pid", status.predecessor},
                  {"uptime_ms", status.uptime_ms},
                  {"state", status.draining ? "draining" : "running"},
                  {"revision", status.revision},

@@ -4,6 +4,7 @@
 
 #include "config/print.h"
 #include "core/base/log.h"
+#include "core/base/text.h"
 #include "core/base/units.h"
 #include "core/http/exchange.h"
 #include "daemon/admin/call.h"
@@ -130,6 +131,14 @@ void drain(AdminHandler&, Call& call) {
     call.control.drain_all();
 }
 
+// After a failure this process goes on as before.
+void upgrade(AdminHandler&, Call& call) {
+    call.control.upgrade([reply = call.reply](const UpgradeOutcome& outcome) {
+        if (outcome.successor != 0) return reply(200, {{"ok", true}, {"pid", outcome.successor}});
+        reply(500, error_json(outcome.error));
+    });
+}
+
 void show_events(AdminHandler& handler, Call& call) {
     const auto since = number(call, "since", 0);
     if (!since) return call.refuse(400, "since: a sequence number was expected");
@@ -160,6 +169,7 @@ constexpr Endpoint kEndpoints[] = {
     {"POST", "/v1/reload", reload},
     {"POST", "/v1/restart", restart},
     {"POST", "/v1/drain", drain},
+    {"POST", "/v1/upgrade", upgrade},
     {"GET", "/v1/events", show_events},
 };
 
@@ -194,7 +204,8 @@ void AdminHandler::run() {
         log::write(log::Level::info,
                    "admin: " + std::string(endpoint_->method) + " " + std::string(call_->head.path) +
                        std::string(call_->head.query),
-                   {{"PEER", call_->stream.exchange().peer.text()}});
+                   {{"LISTENER", shorten(call_->parameter("listener"), kMaxEcho)},
+                    {"PEER", call_->stream.exchange().peer.text()}});
     endpoint_->action(*this, *call_);
 }
 

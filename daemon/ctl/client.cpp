@@ -16,8 +16,6 @@
 namespace sluice::ctl {
 namespace {
 
-// A reload waits for the file's text to be read and checked; nothing else takes even a second.
-constexpr int kPatienceSeconds = 60;
 constexpr std::size_t kMaxHead = 64 * 1024;
 
 class Socket {
@@ -58,22 +56,25 @@ tl::unexpected<Unreachable> not_http(const std::string& path) {
 }
 
 void set_patience(int fd, const Request& request) {
-    const timeval patience{kPatienceSeconds, 0};
+    const timeval patience{request.patience_seconds, 0};
     ::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
     if (!request.follows) ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
 }
 
-tl::expected<Socket, Unreachable> open_socket(const std::string& path, const Request& request) {
+// 0, or why it failed.
+int connect_to(int fd, const std::string& path) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
-    if (path.size() >= sizeof address.sun_path) return unreachable(path, ENAMETOOLONG);
+    if (path.size() >= sizeof address.sun_path) return ENAMETOOLONG;
     std::memcpy(address.sun_path, path.data(), path.size());
+    return ::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ? 0 : errno;
+}
+
+tl::expected<Socket, Unreachable> open_socket(const std::string& path, const Request& request) {
     Socket socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     if (socket.fd() < 0) return unreachable(path, errno);
     set_patience(socket.fd(), request);
-    if (::connect(socket.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-        return unreachable(path, errno);
-    }
+    if (const int failed = connect_to(socket.fd(), path); failed != 0) return unreachable(path, failed);
     return socket;
 }
 
@@ -182,6 +183,12 @@ std::string percent_encode(std::string_view text) {
         }
     }
     return encoded;
+}
+
+bool is_abandoned(const std::string& socket_path) {
+    const Socket socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    const int failed = connect_to(socket.fd(), socket_path);
+    return failed == ECONNREFUSED || failed == ENOENT;
 }
 
 tl::expected<Reply, Unreachable> exchange(const std::string& socket_path, const Request& request) {

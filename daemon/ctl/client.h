@@ -14,7 +14,8 @@ struct Request {
     std::string method;
     std::string target;  // path and query, already encoded
     std::string body;
-    bool follows = false;  // the answer may stay silent for any time
+    bool follows = false;       // the answer may stay silent for any time
+    int patience_seconds = 60;  // a reload waits for the file's text to be read and checked
 };
 
 struct Reply {
@@ -37,6 +38,9 @@ tl::expected<Reply, Unreachable> exchange(const std::string& socket_path, const 
 // The body of any other answer is kept in the reply.
 tl::expected<Reply, Unreachable> exchange_lines(const std::string& socket_path, const Request& request,
                                                 const LineSink& sink);
+
+// Nobody listens there: the file is a leftover, or gone. A daemon that hangs is not taken for one that has ended.
+bool is_abandoned(const std::string& socket_path);
 
 // The status of an answer's head, 0 when it is not HTTP.
 int parse_status(std::string_view head);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
@@ -12,7 +13,6 @@
 #include <system_error>
 #include <utility>
 
-#include "core/base/text.h"
 #include "daemon/ctl/client.h"
 #include "daemon/ctl/views.h"
 
@@ -20,53 +20,91 @@ namespace sluice::ctl {
 namespace {
 
 using View = std::string (*)(const Json&, Colours);
+// What a sum needs that is not in the answers.
+using Finish = Json (*)(Json sum, const Options& options, const Places& places);
 
-void complain(std::string_view text) { fmt::print(stderr, "sluicectl: {}\n", escape_control(text)); }
+// An upgraded daemon starts anew, reads its files and binds what is new, which may take a minute.
+constexpr int kUpgradePatience = 120;     // s
+constexpr std::size_t kUsualLimit = 100;  // of connections shown, the daemon's own
 
-int not_reached(const Unreachable& why) {
-    complain(why.reason);
-    if (!why.hint.empty()) complain(why.hint);
-    return kNotReached;
+int tell(const Options& options, const Answer& answer, View view) {
+    if (options.output == Output::json) print_json(answer);
+    else if (answer.code == kDone) fmt::print("{}", view(answer.json, options.colours));
+    return complain(answer, Asked::one);
 }
 
-int not_understood() {
-    complain("the answer is not JSON: is this the admin socket of sluiced?");
-    return kNotReached;
+// Those that answer are asked more, for others have been waited for long enough.
+Places answered(const std::vector<Answer>& answers) {
+    Places places;
+    for (const auto& answer : answers)
+        if (answer.code == kDone) places.push_back(answer.place);
+    return places;
 }
 
-// A file name or a value in a reason may hold anything, but a reason may have lines.
-void complain_lines(const std::string& reason) {
-    std::string_view rest = reason;
-    for (auto end = rest.find('\n'); end != std::string_view::npos; end = rest.find('\n')) {
-        complain(rest.substr(0, end));
-        rest.remove_prefix(end + 1);
+Json as_it_is(Json sum, const Options&, const Places&) { return sum; }
+
+int show(const Options& options, const Request& request, View view, Finish finish = as_it_is) {
+    const auto places = places_of(options);
+    if (places.size() == 1) return tell(options, ask(places.front(), request), view);
+    const auto answers = ask_each(places, request);
+    const auto good = good_ones(answers);
+    if (options.output == Output::json) print_json(answers);
+    else if (!good.empty()) fmt::print("{}", view(finish(sum_of(good), options, answered(answers)), options.colours));
+    return complain(answers);
+}
+
+template <View kView>
+std::string noted(const Json& answer, Colours colours) {
+    return kView(answer, colours) + processes_note(answer);
+}
+
+// What is done with each daemon: `view` tells it of the only one, `line` of one of many.
+struct Deed {
+    Request request;
+    View view;
+    View line;
+    Answer (*ask)(const Place&, const Request&) = ctl::ask;
+};
+
+int act(const Options& options, const Deed& deed) {
+    const auto places = places_of(options);
+    if (places.size() == 1) return tell(options, deed.ask(places.front(), deed.request), deed.view);
+    std::vector<Answer> answers;
+    int code = kDone;
+    for (const auto& place : places) {
+        const auto& answer = answers.emplace_back(deed.ask(place, deed.request));
+        if (answer.code == kDone && options.output == Output::table)
+            fmt::print("{}{}", label(place, Asked::several), deed.line(answer.json, options.colours));
+        std::fflush(stdout);
+        code = std::max(code, complain(answer, Asked::several));
     }
-    if (!rest.empty()) complain(rest);
+    if (options.output == Output::json) print_json(answers);
+    return code;
 }
 
-int refused(const Json& answer, int status) {
-    const auto all = reasons(answer);
-    for (const auto& reason : all) complain_lines(reason);
-    if (all.empty()) complain(fmt::format("refused with status {}", status));
-    return kRefused;
+int act(const Options& options, Request request, View view) { return act(options, {std::move(request), view, view}); }
+
+// The daemon that is upgraded says who follows it, and its status who it is itself.
+Answer ask_upgrade(const Place& place, const Request& request) {
+    const auto before = ask(place, {"GET", "/v1/status"});
+    auto answer = ask(place, request);
+    if (answer.json.is_object()) answer.json["predecessor_pid"] = member(before.json, "pid");
+    return answer;
 }
 
-void print_json(const std::string& body) { fmt::print("{}{}", body, body.ends_with('\n') ? "" : "\n"); }
-
-bool says_no(const Json& answer) {
-    const auto ok = answer.is_object() ? answer.find("ok") : answer.end();
-    return ok != answer.end() && *ok == false;
+Json with_configurations(Json sum, const Options&, const Places& places) {
+    const auto answers = ask_each(places, {"GET", "/v1/config"});
+    sum["configurations"] = different_configurations(good_ones(answers));
+    return sum;
 }
 
-int show(const Options& options, const Request& request, View view) {
-    const auto reply = exchange(options.socket, request);
-    if (!reply) return not_reached(reply.error());
-    const auto answer = Json::parse(reply->body, nullptr, false);
-    if (answer.is_discarded()) return not_understood();
-    if (options.output == Output::json) print_json(reply->body);
-    if (!reply->ok() || says_no(answer)) return refused(answer, reply->status);
-    if (options.output == Output::table) fmt::print("{}", view(answer, options.colours));
-    return kDone;
+Json up_to_limit(Json sum, const Options& options, const Places&) {
+    const auto limit = options.limit.empty() ? kUsualLimit : std::stoull(options.limit);
+    auto& rows = sum["connections"];
+    if (!rows.is_array() || rows.size() <= limit) return sum;
+    rows.erase(rows.begin() + static_cast<std::ptrdiff_t>(limit), rows.end());
+    sum["shown"] = rows.size();
+    return sum;
 }
 
 // For answers that say no more than "done".
@@ -77,6 +115,11 @@ std::string restart_text(const Json& answer, Colours) {
 }
 
 std::string drain_text(const Json&, Colours) { return "draining\n"; }
+
+std::string upgrade_text(const Json& answer, Colours) {
+    return fmt::format("process {} serves, the old one ({}) drains\n", text_of(answer, "pid"),
+                       text_of(answer, "predecessor_pid"));
+}
 
 struct FileText {
     std::string text;
@@ -97,7 +140,11 @@ FileText read_text(const std::string& path) {
 
 }  // namespace
 
-int run_status(const Options& options) { return show(options, {"GET", "/v1/status"}, status_text); }
+Places places_of(const Options& options) { return find_places(options.socket, options.instance); }
+
+int run_status(const Options& options) {
+    return show(options, {"GET", "/v1/status"}, status_text, with_configurations);
+}
 
 std::string upstream_target(const Options& options, const std::string& verb) {
     auto target = "/v1/upstreams/" + percent_encode(options.name);
@@ -106,20 +153,22 @@ std::string upstream_target(const Options& options, const std::string& verb) {
     return target;
 }
 
-int run_upstreams(const Options& options) { return show(options, {"GET", "/v1/upstreams"}, upstreams_text); }
+int run_upstreams(const Options& options) { return show(options, {"GET", "/v1/upstreams"}, noted<upstreams_text>); }
 
-int run_upstream(const Options& options) { return show(options, {"GET", upstream_target(options, "")}, upstream_text); }
+int run_upstream(const Options& options) {
+    return show(options, {"GET", upstream_target(options, "")}, noted<upstream_text>);
+}
 
 int run_decisions(const Options& options) {
     return show(options, {"GET", upstream_target(options, "decisions")}, decisions_text);
 }
 
 int run_drain_endpoint(const Options& options) {
-    return show(options, {"POST", upstream_target(options, "drain")}, drain_text);
+    return act(options, {"POST", upstream_target(options, "drain")}, drain_text);
 }
 
 int run_undrain_endpoint(const Options& options) {
-    return show(options, {"POST", upstream_target(options, "undrain")}, done_text);
+    return act(options, {"POST", upstream_target(options, "undrain")}, done_text);
 }
 
 std::string connections_target(const Options& options) {
@@ -136,29 +185,14 @@ std::string connections_target(const Options& options) {
 }
 
 int run_connections(const Options& options) {
-    return show(options, {"GET", connections_target(options)}, connections_text);
+    return show(options, {"GET", connections_target(options)}, connections_text, up_to_limit);
 }
 
 std::string grpc_target(const Options& options) {
     return options.name.empty() ? "/v1/listeners" : "/v1/listeners/" + percent_encode(options.name);
 }
 
-int run_grpc(const Options& options) { return show(options, {"GET", grpc_target(options)}, grpc_text); }
-
-int run_events(const Options& options) {
-    const bool follow = options.follow == Follow::yes;
-    const Request request{"GET", follow ? "/v1/events?follow=true" : "/v1/events", "", follow};
-    const auto print = [&options](std::string_view line) {
-        const auto event = Json::parse(line, nullptr, false);
-        const bool raw = options.output == Output::json || event.is_discarded();
-        fmt::print("{}\n", raw ? std::string(line) : event_line(event, options.colours));
-        std::fflush(stdout);
-    };
-    const auto reply = exchange_lines(options.socket, request, print);
-    if (!reply) return not_reached(reply.error());
-    if (!reply->ok()) return refused(Json::parse(reply->body, nullptr, false), reply->status);
-    return kDone;
-}
+int run_grpc(const Options& options) { return show(options, {"GET", grpc_target(options)}, noted<grpc_text>); }
 
 int run_plan(const Options& options) {
     auto file = read_text(options.file);
@@ -166,22 +200,38 @@ int run_plan(const Options& options) {
         complain(fmt::format("{}: {}", options.file, file.problem));
         return kRefused;
     }
-    return show(options, {"POST", "/v1/plan?name=" + percent_encode(options.file), std::move(file.text)}, plan_text);
+    const Request request{"POST", "/v1/plan?name=" + percent_encode(options.file), std::move(file.text)};
+    const auto places = places_of(options);
+    const int code = tell(options, ask(places.front(), request), plan_text);
+    if (places.size() > 1 && code == kDone && options.output == Output::table)
+        fmt::print("{}connections are its own, the others have more\n", label(places.front(), Asked::several));
+    return code;
 }
 
-int run_reload(const Options& options) { return show(options, {"POST", "/v1/reload"}, reload_text); }
+int run_reload(const Options& options) { return act(options, {{"POST", "/v1/reload"}, reload_text, reload_line}); }
+
+int run_upgrade(const Options& options) {
+    const Request request{.method = "POST", .target = "/v1/upgrade", .patience_seconds = kUpgradePatience};
+    return act(options, {request, upgrade_text, upgrade_text, ask_upgrade});
+}
 
 int run_restart(const Options& options) {
-    return show(options, {"POST", "/v1/restart?listener=" + percent_encode(options.name)}, restart_text);
+    return act(options, {"POST", "/v1/restart?listener=" + percent_encode(options.name)}, restart_text);
 }
 
 int run_drain(const Options& options) {
     const auto query = options.name.empty() ? "" : "?listener=" + percent_encode(options.name);
-    return show(options, {"POST", "/v1/drain" + query}, drain_text);
+    return act(options, {"POST", "/v1/drain" + query}, drain_text);
 }
 
+// Each daemon counts its connections for itself, so a number may be known to several.
 int run_kill(const Options& options) {
-    return show(options, {"DELETE", fmt::format("/v1/connections/{}", options.id)}, done_text);
+    const auto places = places_of(options);
+    if (places.size() > 1) {
+        complain("there are several daemons: say with --instance which of them (INSTANCE of `sluicectl connections`)");
+        return kRefused;
+    }
+    return tell(options, ask(places.front(), {"DELETE", fmt::format("/v1/connections/{}", options.id)}), done_text);
 }
 
 }  // namespace sluice::ctl

@@ -1,23 +1,24 @@
 #pragma once
 // The commands of sluicectl. Each one asks the daemon once, prints the outcome, and returns the exit code.
+// Where there are several daemons, those that show something show the sum of all, and those that do something do it with
+// one after the other; the exit code is the worst one.
 // Answers go to stdout, reasons for a refusal and for no answer to stderr.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
+#include "daemon/ctl/asking.h"
 #include "daemon/ctl/table.h"
 
 namespace sluice::ctl {
-
-constexpr int kDone = 0;
-constexpr int kRefused = 1;
-constexpr int kNotReached = 2;
 
 enum class Output { table, json };
 enum class Follow { no, yes };
 
 struct Options {
     std::string socket = "/run/sluice/admin.sock";
+    std::optional<std::string> instance;  // only this one; "" is the daemon that has no name
     Output output = Output::table;
     Colours colours = Colours::off;
     std::string name;      // restart, drain, connections, grpc: a listener; upstream: its name
@@ -43,9 +44,13 @@ int run_grpc(const Options& options);
 int run_events(const Options& options);
 int run_plan(const Options& options);
 int run_reload(const Options& options);
+int run_upgrade(const Options& options);
 int run_restart(const Options& options);
 int run_drain(const Options& options);
 int run_kill(const Options& options);
+
+// The daemons that a command is for.
+Places places_of(const Options& options);
 
 // "/v1/upstreams/api/drain?address=127.0.0.1%3A9001"; "" for `verb`: the upstream itself.
 std::string upstream_target(const Options& options, const std::string& verb);

@@ -6,6 +6,7 @@
 #include <exception>
 #include <string>
 
+#include "core/base/instance.h"
 #include "daemon/ctl/commands.h"
 
 namespace {
@@ -66,6 +67,8 @@ void add_commands(CLI::App& app, Chosen& chosen) {
         ->add_option("FILE", options.file, "The file, - for standard input")
         ->required();
     add(app, chosen, "reload", "Read the configuration file again and apply it", run_reload);
+    add(app, chosen, "upgrade", "Start the program file anew on the same sockets; the old process drains beside it",
+        run_upgrade);
     add(app, chosen, "restart", "Start a new generation of a listener, the old one drains", run_restart)
         ->add_option("NAME", options.name, "The listener")
         ->required();
@@ -74,6 +77,19 @@ void add_commands(CLI::App& app, Chosen& chosen) {
     add(app, chosen, "kill", "Close one connection; a WebSocket is told why (code 1008)", run_kill)
         ->add_option("ID", options.id, "As shown by `connections`")
         ->required();
+}
+
+void add_daemons(CLI::App& app, Options& options) {
+    app.add_option("--socket", options.socket, "Admin socket of the daemon; its instances are looked for beside it")
+        ->envname("SLUICE_ADMIN_SOCKET")
+        ->capture_default_str();
+    app.add_option("--instance", options.instance, "Only this instance; '' is the daemon without a name")
+        ->type_name("NAME")
+        ->check([](const std::string& name) {
+            return name.empty() || sluice::is_instance_name(name) ? "" : "a name is 1 to 32 of a-z, 0-9, _ and -";
+        });
+    app.add_flag_callback(
+        "--json", [&options] { options.output = Output::json; }, "Print the daemon's JSON");
 }
 
 Colours colours_wanted() {
@@ -86,12 +102,15 @@ int run(int argc, char** argv) {
     Chosen chosen;
     CLI::App app{"sluicectl: look into a running sluiced and steer it"};
     app.set_version_flag("--version", SLUICE_VERSION);
-    app.add_option("--socket", chosen.options.socket, "Admin socket of the daemon")
-        ->envname("SLUICE_ADMIN_SOCKET")
-        ->capture_default_str();
-    app.add_flag_callback(
-        "--json", [&chosen] { chosen.options.output = Output::json; }, "Print the daemon's JSON");
-    app.footer("Exit codes: 0 done, 1 refused, 2 cannot reach the daemon.");
+    add_daemons(app, chosen.options);
+    app.footer(
+        "With several daemons (admin@NAME.sock beside the socket) what is shown is their sum, limits are for each, "
+        "and\n"
+        "what is done is done with one after the other. --json then prints {\"instances\": [{\"instance\": NAME, "
+        "...}]}: the\n"
+        "answer of each as it came, nothing is summed; of events a line each. `plan` asks the first; `kill` wants\n"
+        "--instance.\n"
+        "Exit codes: 0 done, 1 refused, 2 cannot reach the daemon; of several the worst.");
     app.require_subcommand(1);
     app.fallthrough();
     add_commands(app, chosen);

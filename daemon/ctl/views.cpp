@@ -12,30 +12,20 @@
 namespace sluice::ctl {
 namespace {
 
-std::string reload_summary(const Json& reload) {
-    if (!reload.is_object()) return "never reloaded";
-    const auto when = escape_control(text_of(reload, "time"));
-    if (member(reload, "ok") == true) {
-        return fmt::format("reloaded {}, changes: {}", when, member(reload, "changes").size());
-    }
-    return fmt::format("reload failed {}", when);
-}
-
 std::string head_lines(const Json& status, Colours colours) {
     const auto& memory = member(status, "memory");
-    auto text = fmt::format("sluiced  {}, pid {}, up {}, {}\n", text_of(status, "version"), text_of(status, "pid"),
+    const auto instance = text_of(status, "instance");
+    const bool named = !instance.empty() && instance != "-";
+    auto text = fmt::format("sluiced  {}{}, pid {}, up {}, {}\n", text_of(status, "version"),
+                            named ? ", instance " + escape_control(instance) : "", text_of(status, "pid"),
                             human_age(millis(status, "uptime_ms")), text_of(status, "state"));
+    if (number(status, "predecessor_pid") > 0)
+        text += fmt::format("         predecessor: process {} still drains\n", text_of(status, "predecessor_pid"));
     text += fmt::format("config   {}, revision {}, {}\n", escape_control(text_of(status, "config_file")),
                         text_of(status, "revision"), reload_summary(member(status, "last_reload")));
     text += fmt::format("memory   {} of {} in buffers, level {}\n", human_bytes(number(memory, "used")),
                         human_bytes(number(memory, "limit")), text_of(memory, "level"));
-    for (const auto& reason : reasons(member(status, "last_reload"))) {
-        text += painted("error    " + escape_control(reason), Paint::bad, colours) + '\n';
-    }
-    for (const auto& warning : member(status, "warnings")) {
-        text += painted("warning  " + escape_control(scalar(warning)), Paint::warning, colours) + '\n';
-    }
-    return text;
+    return text + problem_lines(status, colours);
 }
 
 std::vector<Cell> listener_row(const Json& listener) {
@@ -162,6 +152,26 @@ std::string warnings_text(const Json& answer, Colours colours) {
 
 }  // namespace
 
+std::string reload_summary(const Json& reload) {
+    if (!reload.is_object()) return "never reloaded";
+    const auto when = escape_control(text_of(reload, "time"));
+    if (member(reload, "ok") == true) {
+        return fmt::format("reloaded {}, changes: {}", when, member(reload, "changes").size());
+    }
+    return fmt::format("reload failed {}", when);
+}
+
+std::string problem_lines(const Json& status, Colours colours) {
+    std::string text;
+    for (const auto& reason : reasons(member(status, "last_reload"))) {
+        text += painted("error    " + escape_control(reason), Paint::bad, colours) + '\n';
+    }
+    for (const auto& warning : member(status, "warnings")) {
+        text += painted("warning  " + escape_control(scalar(warning)), Paint::warning, colours) + '\n';
+    }
+    return text;
+}
+
 std::vector<std::string> reasons(const Json& answer) {
     std::vector<std::string> all;
     for (const auto& error : member(answer, "errors")) all.push_back(scalar(error));
@@ -172,7 +182,9 @@ std::vector<std::string> reasons(const Json& answer) {
 
 std::string status_text(const Json& status, Colours colours) {
     const auto& listeners = member(status, "listeners");
-    auto text = head_lines(status, colours) + '\n' + render(listener_table(listeners), colours);
+    const bool several = member(status, "processes").is_array();
+    auto text = several ? processes_text(status, colours) : head_lines(status, colours);
+    text += '\n' + render(listener_table(listeners), colours);
     if (!member(status, "upstreams").empty()) text += '\n' + upstreams_text(status, colours);
     std::string more;
     for (const auto& listener : listeners) more += details(listener, colours);
@@ -194,6 +206,12 @@ std::string event_line(const Json& event, Colours colours) {
 
 std::string plan_text(const Json& plan, Colours colours) {
     return warnings_text(plan, colours) + changes_text(member(plan, "changes"), colours);
+}
+
+std::string reload_line(const Json& answer, Colours) {
+    const auto warnings = member(answer, "warnings").size();
+    return fmt::format("reloaded, revision {}, changes: {}{}\n", text_of(answer, "revision"),
+                       member(answer, "changes").size(), warnings > 0 ? fmt::format(", warnings: {}", warnings) : "");
 }
 
 std::string reload_text(const Json& answer, Colours colours) {

@@ -9,6 +9,7 @@
 
 namespace sluice::ctl {
 
+// Of one daemon, or of the sum of several: then a line for each of them too.
 std::string status_text(const Json& status, Colours colours);
 std::string connections_text(const Json& answer, Colours colours);
 // The calls of all listeners of an answer, or of the one that it is.
@@ -16,6 +17,17 @@ std::string grpc_text(const Json& answer, Colours colours);
 std::string event_line(const Json& event, Colours colours);
 std::string plan_text(const Json& plan, Colours colours);
 std::string reload_text(const Json& answer, Colours colours);
+std::string reload_line(const Json& answer, Colours colours);  // without the changes
+
+// The first lines of the status of several daemons.
+std::string processes_text(const Json& sum, Colours colours);
+// What is to be known of the figures of a sum; "" for the answer of one daemon.
+std::string processes_note(const Json& answer);
+// "reloaded 2026-11-23T02:55:31.872Z, changes: 2"
+std::string reload_summary(const Json& reload);
+std::string problem_lines(const Json& status, Colours colours);
+// With a column in front that says which instance a row is of, if there are several; `rows`: what the table is made of.
+Table with_instances(const Json& rows, Table table);
 
 // All upstreams of an answer, or of the status, in one table.
 std::string upstreams_text(const Json& answer, Colours colours);

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "daemon/ctl/views.h"
 
@@ -81,16 +82,21 @@ std::vector<Cell> websocket_row(const Json& one) {
             {human_bytes(number(websocket, "bytes_out"))}};
 }
 
+Table table_of(const Json& rows, Table table, std::vector<Cell> (*row)(const Json&)) {
+    for (const auto& one : rows) table.rows.push_back(row(one));
+    return with_instances(rows, std::move(table));
+}
+
 }  // namespace
 
 // WebSockets have a table of their own, for little of what is told of the others is of use with them.
 std::string connections_text(const Json& answer, Colours colours) {
-    auto connections = connection_table();
-    auto websockets = websocket_table();
-    for (const auto& one : member(answer, "connections")) {
-        if (member(one, "websocket").is_object()) websockets.rows.push_back(websocket_row(one));
-        else connections.rows.push_back(connection_row(one));
-    }
+    Json plain = Json::array();
+    Json upgraded = Json::array();
+    for (const auto& one : member(answer, "connections"))
+        (member(one, "websocket").is_object() ? upgraded : plain).push_back(one);
+    const auto connections = table_of(plain, connection_table(), connection_row);
+    const auto websockets = table_of(upgraded, websocket_table(), websocket_row);
     std::string text;
     if (!connections.rows.empty() || websockets.rows.empty()) text += render(connections, colours);
     if (!connections.rows.empty() && !websockets.rows.empty()) text += '\n';

@@ -210,6 +210,7 @@ std::string decisions_text(const Json& answer, Colours colours) {
                               {text_of(one, "from")},
                               {text_of(one, "to")}});
     }
+    table = with_instances(member(answer, "decisions"), std::move(table));
     return table.rows.empty() ? "no decisions\n" : render(table, colours);
 }
 

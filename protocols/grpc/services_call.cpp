@@ -172,7 +172,7 @@ void Rpc::apply(const Command& command) {
         if (message) {
             send(std::move(*message));
         } else {
-            log::write(log::Level::error, "an answer does not fit its message", {{"method", path()}});
+            log::write(log::Level::error, "an answer does not fit its message", {{"METHOD", path()}});
             end({StatusCode::INTERNAL, "the answer could not be made"});
         }
     }

@@ -28,7 +28,7 @@ constexpr int kMaxThreads = 4;
 
 void write_log(gpr_log_func_args* args) {
     const auto level = args->severity == GPR_LOG_SEVERITY_ERROR ? log::Level::error : log::Level::debug;
-    log::write(level, args->message, {{"library", "grpc"}});
+    log::write(level, args->message, {{"LIBRARY", "grpc"}}, log::Site{args->file, args->line});
 }
 
 }  // namespace

@@ -8,7 +8,9 @@ import pytest
 from support import configs, settings
 from support.certificates import Certificates
 from support.daemon import Sluice
+from support.succession import adopt_orphans
 from support.proxying import Link, shared_links
+from support.systemd import booted, machine  # noqa: F401 (fixtures)
 from support.upstreams import H1Server
 from support.upstreams_h2 import H2Server
 from support.websocket_backends import RawServer
@@ -23,6 +25,7 @@ def pytest_collection_modifyitems(items):
 def pytest_sessionstart():
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    adopt_orphans()
 
 
 SERVERS = {"http": H1Server, "http2": H2Server}

@@ -288,6 +288,25 @@ class TestAccessLog:
         client.ask()
         assert len(self.lines(path, 1)) == 1
 
+    @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1])
+    def test_a_renamed_file_is_begun_anew(self, start, tmp_path, number):
+        """As logrotate does it: what came before stays in the old file, what comes after is in the new one."""
+        path, old = tmp_path / "access.log", tmp_path / "access.log.1"
+        sluice = start({**configs.config(), "log": {"access": {"format": "json", "path": str(path)}}})
+        client = sluice.connect()
+        client.ask(path="/before")
+        self.lines(path, 1)
+        path.chmod(0o604)
+        path.rename(old)
+        client.ask(path="/between")
+        sluice.signal(number)
+        wait_until(path.exists)
+        client.ask(path="/after")
+        paths = [[json.loads(line)["path"] for line in self.lines(file, count)]
+                 for file, count in ((old, 2), (path, 1))]
+        assert paths == [["/before", "/between"], ["/after"]]
+        assert path.stat().st_mode & 0o777 == 0o604
+
     def test_unwritable_path_is_refused_or_told(self, sluice):
         sluice.write_config({**configs.config(), "log": {"access": {"format": "json", "path": "/nonexistent/a.log"}}})
         sluice.reload()
@@ -303,6 +322,42 @@ def test_log_level(start):
     sluice.apply({**configs.config(), "log": {"level": "debug"}})
     sluice.ask()
     wait_until(lambda: sluice.log)
+
+
+def test_connections_are_told_at_debug_only(start):
+    sluice = start()
+    before = sluice.log
+    for _ in range(20):
+        assert sluice.ask().status == 200
+    sluice.check_books()
+    assert sluice.log == before
+    sluice.apply({**configs.config(), "log": {"level": "debug"}})
+    with sluice.connect() as client:
+        client.ask()
+        port = client.sock.getsockname()[1]
+    wait_until(lambda: sluice.log_line("connection closed", "LISTENER=web", "CONNECTION_ID=", f"PEER=127.0.0.1:{port}",
+                                       "REASON=peer_closed", "REQUESTS=1"), what=sluice.log)
+
+
+def test_a_burst_of_log_lines_is_cut_short_and_counted(start):
+    """Peers that nobody trusts knock at a listener behind proxies: they neither fill the log nor hide other lines."""
+    behind = {**configs.listener("behind"), "proxy_protocol": "v1", "trusted_proxies": ["192.0.2.1"]}
+    sluice = start(configs.config(configs.listener(), behind))
+    knocks = 400
+    began = time.monotonic()
+    for _ in range(knocks):
+        with sluice.connect("behind") as client:
+            client.ending()
+    assert sluice.rejected({"handshake_failed"}, "behind") == knocks
+    took = time.monotonic() - began
+    sluice.stop()
+    lines = [line for line in sluice.log.splitlines() if "refused a connection for the PROXY protocol" in line]
+    told = [line for line in lines if "LISTENER=behind PEER=127.0.0.1:" in line]
+    left_out = [int(re.search(r" LEFT_OUT=(\d+)$", line)[1]) for line in lines if line not in told]
+    assert 100 <= len(told) <= 101 + took
+    assert 1 <= len(left_out) <= 2 + took / 10
+    assert len(told) + sum(left_out) == knocks
+    assert sluice.log_line("notice", "stopped")
 
 
 def test_peers_cannot_forge_log_lines(sluice):

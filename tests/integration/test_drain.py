@@ -141,9 +141,10 @@ def test_deadline_cuts(start):
     half = sluice.connect()
     half.send(b"GET / HTTP/1.1\r\nHo")
     wait_until(lambda: sluice.pool()["active"] == 1)
+    began = time.monotonic()
     sluice.signal(signal.SIGTERM)
-    code, seconds = wait_ended_within(sluice, 4)
-    assert code == 0 and 0.6 <= seconds
+    assert sluice.wait_exit(4) == 0
+    assert 0.6 <= time.monotonic() - began
     half.ending()
 
 
@@ -163,20 +164,17 @@ def test_second_signal_ends_at_once(start):
 
 def test_drain_delay(start):
     """First readyz says no while newcomers are still served, so that a balancer has time to look away."""
-    sluice = start(draining(drain_delay="1500ms"))
+    delay = patient(1)
+    sluice = start(draining(drain_delay=f"{delay * 1000:.0f}ms"))
     address = sluice.addr()
-    sluice.signal(signal.SIGTERM)
     began = time.monotonic()
+    sluice.signal(signal.SIGTERM)
     wait_until(lambda: readyz(sluice) == 503, 1)
-    served = 0
-    while time.monotonic() - began < 1.0:
+    for _ in range(3):
         with sluice.connect(address=address) as client:
             assert client.ask().status == 200
-            served += 1
-        time.sleep(0.05)
-    assert served > 3 / PATIENCE
     assert sluice.wait_exit() == 0
-    assert time.monotonic() - began >= 1.4
+    assert time.monotonic() - began >= delay - 0.1
 
 
 def test_the_accept_queue_is_emptied(start):

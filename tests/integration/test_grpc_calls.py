@@ -304,16 +304,17 @@ class TestDeadlines:
     @EVERY_KIND
     def test_exceeded(self, way, kind):
         began = time.monotonic()
-        reply = way.client.call(kind, requests_of(kind, b"hello"), timeout=0.3, metadata=[("do-wait", "1")])
-        assert reply.code is Code.DEADLINE_EXCEEDED and time.monotonic() - began < patient(2)
+        reply = way.client.call(kind, requests_of(kind, b"hello"), timeout=0.7, metadata=[("do-wait", "1")])
+        assert reply.code is Code.DEADLINE_EXCEEDED and time.monotonic() - began < patient(3)
         way.backend.wait_calls()
         way.backend.calls[-1].wait_gone()
 
     def test_kept_by_the_relay(self, world):
         """A client that says a deadline and does not mind it."""
-        raw = Raw(world, headers=[("grpc-timeout", "250m"), ("do-wait", "1")])
+        limit = patient(0.7)  # in which it reaches the server, however busy the machine is
+        raw = Raw(world, headers=[("grpc-timeout", f"{limit * 1000:.0f}m"), ("do-wait", "1")])
         assert raw.status == 200 and raw.code is Code.DEADLINE_EXCEEDED
-        assert 0.2 <= raw.seconds < 0.25 + patient(1)
+        assert limit - 0.05 <= raw.seconds < limit + patient(1)
         world.backends["plain"].wait_calls().wait_gone()
 
     @pytest.mark.parametrize("timeout", ["0m", "0S", "1n", "999u"])
@@ -332,7 +333,7 @@ class TestDeadlines:
 
     def test_after_the_first_answers(self, relayed):
         """The trailers come behind what was sent."""
-        chat = Chat(relayed.client, timeout=patient(0.5))
+        chat = Chat(relayed.client, timeout=patient(0.7))
         chat.send(b"one")
         assert chat.read() == b"one"
         assert chat.call.exception(patient(10)) is not None and chat.call.code() is Code.DEADLINE_EXCEEDED
@@ -415,9 +416,12 @@ class TestLimits:
     def test_after_others(self, world):
         """Messages before the one too many have passed."""
         client, backend = world.connect("small"), world.backends["plain"]
-        reply = client.bidi([b"x" * 1000, b"y" * 1000, b"z" * 1001])
-        assert reply.code is Code.RESOURCE_EXHAUSTED
+        chat = Chat(client)
+        chat.send(b"x" * 1000)
         call = backend.wait_calls()
+        chat.send(b"y" * 1000)
+        chat.send(b"z" * 1001)
+        assert chat.end().code is Code.RESOURCE_EXHAUSTED
         call.wait_gone()
         assert b"z" * 1001 not in call.requests
 

@@ -275,7 +275,7 @@ class TestClients:
         for_ever, began = session.call(), time.monotonic()
         stream = session.wait(session.call(timeout="300m"))
         assert told(stream) == Status.DEADLINE_EXCEEDED
-        assert 0.25 < time.monotonic() - began < 0.3 + patient(0.5)
+        assert 0.25 < time.monotonic() - began < 0.3 + patient(1)
         assert session.finish(for_ever)
 
     def test_one_that_does_not_read(self, site):
@@ -614,26 +614,31 @@ class TestDeadlines:
 
         return by_method(Silent=silent, Begun=begun, Unread=unread)
 
+    LIMIT = patient(0.7)  # in which a call reaches the server, however busy the machine is
+    TIMEOUT = f"{LIMIT * 1000:.0f}m"
+
     @pytest.mark.parametrize("method", ["Silent", "Begun", "Unread"])
     def test_it_holds_whatever_the_upstream_does(self, site, method):
         site.handle(self.handlers())
         session, began = site.connect(), time.monotonic()
-        stream = session.unary(path=f"/{ECHO}/{method}", timeout="300m")
+        stream = session.unary(path=f"/{ECHO}/{method}", timeout=self.TIMEOUT)
         assert told(stream) == Status.DEADLINE_EXCEEDED
-        assert 0.29 < time.monotonic() - began < 0.3 + patient(0.3)
+        assert -0.01 < time.monotonic() - began - self.LIMIT < patient(1)
         assert messages(stream) == ([b"one"] if method == "Begun" else [])
         request = site.server.last
         wait_until(lambda: request.given_up, what="a reset at the upstream")
         assert request.reset_code == Code.CANCEL
         passed_on = request.get("grpc-timeout")
-        assert passed_on.endswith("m") and 0 < int(passed_on[:-1]) <= 300
+        unit = {"m": 1e-3, "u": 1e-6}[passed_on[-1]]
+        assert 0 < int(passed_on[:-1]) * unit < self.LIMIT + 0.001  # rounded up
         assert session.lives()
 
     def test_of_a_stream_that_flows(self, site):
         site.handle(by_method(Endless=endless))
         session, began = site.connect(), time.monotonic()
-        stream = session.wait(session.call(f"/{ECHO}/Endless", end=True, timeout="300m"))
-        assert told(stream) == Status.DEADLINE_EXCEEDED and 0.29 < time.monotonic() - began < 0.3 + patient(0.5)
+        stream = session.wait(session.call(f"/{ECHO}/Endless", end=True, timeout=self.TIMEOUT))
+        assert told(stream) == Status.DEADLINE_EXCEEDED
+        assert -0.01 < time.monotonic() - began - self.LIMIT < patient(1)
         wait_until(lambda: site.server.last.gone)
         assert session.lives()
 
@@ -641,7 +646,7 @@ class TestDeadlines:
         """It is told as soon as its window lets it, and the upstream is free in time."""
         site.handle(endless)
         session = site.connect()
-        stream = session.call(end=True, timeout="300m")
+        stream = session.call(end=True, timeout=self.TIMEOUT)
         stream.held = True
         wait_until(lambda: site.server.requests and site.server.last.gone, what="the end of the call at the upstream")
         session.open_window(4 * MIB, stream)

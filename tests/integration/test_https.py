@@ -184,8 +184,8 @@ class TestSlowHandshake:
     @pytest.mark.parametrize("first", [0, 5, 200])
     def test_is_ended(self, start, first):
         sluice = start(configs.config(configs.https(handshake_timeout="500ms")))
-        client = sluice.connect(tls=False)
         began = time.monotonic()
+        client = sluice.connect(tls=False)
         client.send(server_hello_wish()[:first])
         client.ending()
         assert 0.5 - TICK <= time.monotonic() - began <= 0.5 + patient(1.0)

@@ -277,7 +277,7 @@ class TestListeners:
 def test_under_load(start, needs):
     """Saved again and again with changing routes and pools: nothing fails, nobody is closed, each is soon in force."""
     needs("wrk")
-    rounds, bound = scaled(10, 100), 0.5 * PATIENCE
+    rounds, bound = scaled(10, 100), patient(0.7)
     quiet = dict(max_requests_per_connection=0, keep_alive_timeout="60s")
     sluice = start(saying("v0", **quiet))
     prober = sluice.connect()

@@ -278,9 +278,12 @@ class TestEnd:
     def test_max_lifetime(self, start, serve, back):
         server = serve(protocol=back)
         sluice = start(configs.proxying(server, pool={"max_lifetime": "1s"}))
-        load(sluice, 2, 1.8, pause=0.005)
+        with Askers(lambda: sluice.connect(), count=2, pause=0.005) as askers:
+            wait_until(lambda: server.opened >= 5, 10)
+            total = askers.stop()
+        assert not total.lost and not total.undecided, total.lost[:5]
         ages = [(one.ended or time.monotonic()) - one.since for one in server.connections]
-        assert len(ages) >= 3 and max(ages) < 1.2 + patient(0.5), ages
+        assert max(ages) < 1.2 + patient(0.5), ages
 
     def test_max_lifetime_lets_what_runs_finish(self, start, serve):
         server = serve(hold)
@@ -295,15 +298,21 @@ class TestEnd:
 
     def test_a_spread(self, start, serve):
         """Connections that were made together do not end together."""
-        server = serve()
+        rounds = [self.ends_of_some(serve(), start) for _ in range(2)]
+        # Where all are late together, they cannot be told apart.
+        assert any(ends[-1] - ends[0] > 0.05 for ends in rounds), rounds
+
+    @staticmethod
+    def ends_of_some(server, start):
         begin = time.monotonic()  # the server may come late to see a connection: its own `since` is no lower bound
         start(configs.proxying(server, pool={"min_connections": 20, "max_lifetime": "1s"}))
         wait_until(lambda: server.opened >= 20)
         first = server.connections[:20]
         wait_until(lambda: len([one for one in first if one.ended]) == 20, 5)
         ends = sorted(one.ended - begin for one in first)
-        assert 0.85 < ends[0] and ends[-1] - ends[0] > 0.05, ends
+        assert 0.85 < ends[0], ends
         assert max(one.ended - one.since for one in first) < 1.15 + patient(0.5), ends
+        return ends
 
 
 # The size

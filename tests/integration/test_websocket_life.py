@@ -19,7 +19,15 @@ from support.websocket_backends import deaf, quiet
 BOTH = pytest.mark.parametrize("way", ["h1", "h2"])
 EVERY_WAY = ["h1", "h2", "ws"]
 EVERY = pytest.mark.parametrize("way", EVERY_WAY)
-QUICK = {"ping_interval": "200ms", "pong_timeout": "600ms" if SANITIZED else "200ms"}
+# What a client must do in time; it and the daemon may each be late, by as much as patience has room for.
+IN_TIME = patient(0.9)
+
+
+def ms(seconds):
+    return f"{seconds * 1000:.0f}ms"
+
+
+QUICK = {"ping_interval": "200ms", "pong_timeout": ms(IN_TIME)}
 NEVER = {"ping_interval": "0s", "connection_timeout": "0s"}
 TICK = 0.15  # of the timer wheel: nothing may end earlier than told, but for that
 
@@ -81,11 +89,11 @@ def at_once(ways, script):
 class TestPings:
     def test_after_silence(self, start):
         """Who answers is not cut, however long it goes on."""
-        sluice = start(fronts({**QUICK, "connection_timeout": "1s"}))
+        sluice = start(fronts({**QUICK, "connection_timeout": ms(IN_TIME)}))
 
         def script(way):
-            socket = Front(sluice).open(way)
             began = time.monotonic()
+            socket = Front(sluice).open(way)
             socket.until(lambda: len(socket.pings) == 1)
             assert time.monotonic() - began > 0.2 - TICK
             socket.until(lambda: len(socket.pings) == 8)
@@ -100,20 +108,20 @@ class TestPings:
         sluice = start(fronts({"ping_interval": "200ms", "pong_timeout": "5s"}))
 
         def script(way):
-            socket = Front(sluice).open(way)
             began = time.monotonic()
+            socket = Front(sluice).open(way)
             socket.until(lambda: len(socket.pings) == 4)
-            assert 0.8 - TICK < time.monotonic() - began < 0.8 + patient(1)
+            assert 0.8 - TICK < time.monotonic() - began < 0.8 + patient(2)
 
         at_once(EVERY_WAY, script)
 
     def test_none_while_something_comes(self, start):
-        sluice = start(fronts({"ping_interval": "400ms", "pong_timeout": "200ms"}))
+        sluice = start(fronts({"ping_interval": ms(IN_TIME), "pong_timeout": ms(IN_TIME)}))
 
         def script(way):
             socket = Front(sluice).open(way)
             began = time.monotonic()
-            while time.monotonic() - began < 1:
+            while time.monotonic() - began < IN_TIME + 0.3:
                 assert socket.echoes()
                 time.sleep(0.02)
             assert not socket.pings
@@ -126,13 +134,13 @@ class TestPings:
         sluice = start(fronts(QUICK))
 
         def script(way):
+            began = time.monotonic()
             socket = Front(sluice).open(way)
             socket.answers_pings = False
-            began = time.monotonic()
             told = socket.ended()
-            took = time.monotonic() - began
+            took = time.monotonic() - began - 0.2 - IN_TIME
             assert told[0] in (1001, 1006), told
-            assert len(socket.pings) == 1 and 0.4 - TICK < took < patient(1)
+            assert len(socket.pings) == 1 and -TICK < took < patient(1)
 
         at_once(EVERY_WAY, script)
         for way in EVERY_WAY:
@@ -189,26 +197,26 @@ class TestPings:
             assert socket.echoes() and not socket.pings
 
     def test_connection_timeout(self, start):
-        sluice = start(fronts({"ping_interval": "0s", "connection_timeout": "500ms"}))
+        sluice = start(fronts({"ping_interval": "0s", "connection_timeout": ms(IN_TIME)}))
 
         def script(way):
             socket = Front(sluice).open(way)
-            assert socket.echoes()
             began = time.monotonic()
+            assert socket.echoes()
             assert socket.ended()[0] in (1001, 1006)
-            assert 0.5 - TICK < time.monotonic() - began < patient(1) and not socket.pings
+            assert -TICK < time.monotonic() - began - IN_TIME < patient(1) and not socket.pings
 
         at_once(EVERY_WAY, script)
         sluice.wait_closed(names.CONNECTION_TIMEOUT, name="h1")
 
     def test_what_puts_the_connection_timeout_off(self, start):
-        sluice = start(fronts({"ping_interval": "0s", "connection_timeout": "600ms"}))
+        sluice = start(fronts({"ping_interval": "0s", "connection_timeout": ms(IN_TIME)}))
 
         def script(way):
             pongs, bits = Front(sluice).open(way), Front(sluice).open(way)
             bits.raw(bits.frame(Op.BINARY, b"", size=1000))
             began = time.monotonic()
-            while time.monotonic() - began < 1.3:
+            while time.monotonic() - began < IN_TIME + 0.5:
                 pongs.pong(b"I am here")
                 bits.raw(b"x")
                 time.sleep(0.1)
@@ -391,9 +399,9 @@ class TestAdmin:
         sluice = start(fronts(NEVER))
         socket = Front(sluice).open("h1")
         assert socket.echoes()
-        wait_until(lambda: rows(sluice)[0]["websocket"]["last_activity_ms"] >= 300)
+        wait_until(lambda: rows(sluice)[0]["websocket"]["last_activity_ms"] >= 1000 * IN_TIME)
         assert socket.echoes()
-        assert rows(sluice)[0]["websocket"]["last_activity_ms"] < patient(250)
+        assert rows(sluice)[0]["websocket"]["last_activity_ms"] < 1000 * IN_TIME
 
     def test_trace_id_is_that_of_the_log(self, start):
         sluice = start(fronts(log={"access": {"format": "json"}}))
@@ -483,8 +491,8 @@ class TestDrain:
         sluice = start(fronts({"close_timeout": "30s"}, drain_timeout="1s"))
         sockets = [Front(sluice).open(way) for way in EVERY_WAY]
         assert all(socket.echoes() for socket in sockets)
-        sluice.signal(signal.SIGTERM)
         began = time.monotonic()
+        sluice.signal(signal.SIGTERM)
         for socket in sockets:
             assert socket.until_close()[0] == 1001
         code, _ = wait_ended_within(sluice, 3)

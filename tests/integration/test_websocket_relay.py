@@ -605,7 +605,8 @@ class TestBackPressure:
     def test_slow_consumer(self, serve, start):
         """What waits for a client passes the cap: 1013, though it may never read that."""
         server = serve(protocol="websocket", talk=quiet)
-        sluice = start(relaying(server, pool={"max_pending_bytes": "16KiB", "ping_interval": "300ms"}))
+        sluice = start(relaying(server, pool={"max_pending_bytes": "16KiB", "ping_interval": "300ms",
+                                              "pong_timeout": "1m"}))
         client = connect(sluice, "/chat", name="h1", receive_buffer=16384)
         far = server.wait_sockets()
         far.try_raw(frame(Op.BINARY, self.PIECE, mask=None) * 500)

@@ -12,6 +12,7 @@ import time
 from . import configs
 from .http import Client, Closed, UnixHttp
 from .settings import SLUICECTL, SLUICED, patient
+from .succession import Successor
 from .tls import TlsClient, client_context
 from .waiting import wait_until
 
@@ -57,9 +58,11 @@ class Sluice:
 
     # Life
 
-    def _start(self, env=None, **popen):
+    def _start(self, env=None, before=(), options=(), **popen):
+        """`before`: a command that runs the daemon; `options`: more of its own."""
+        command = [*before, str(SLUICED), "--config", str(self.file), *map(str, options)]
         with open(self.log_path, "ab") as log:
-            return subprocess.Popen([str(SLUICED), "--config", str(self.file)], stdin=subprocess.DEVNULL, stdout=log,
+            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log,
                                     stderr=log, env=clean_environment(env), **popen)
 
     def wait_ready(self, timeout=10.0):
@@ -83,6 +86,14 @@ class Sluice:
 
     def signal(self, number):
         self.process.send_signal(number)
+
+    def upgrade(self):
+        """Goes on with the successor as its process; the one before, which drains."""
+        before = self.process
+        answer = self.admin.ask("POST", "/v1/upgrade")
+        assert answer.status == 200, answer.body
+        self.process = Successor(json.loads(answer.body)["pid"])
+        return before
 
     def wait_exit(self, timeout=10.0):
         try:

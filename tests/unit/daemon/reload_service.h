@@ -21,7 +21,7 @@ public:
     explicit ReloadService(const config::SettingsTable& table = config::builtin_settings()) {
         std::string name = (std::filesystem::temp_directory_path() / "sluice-reload.XXXXXX").string();
         folder_ = mkdtemp(name.data());
-        reloader = std::make_unique<Reloader>(worker, clusters, modules, file(), (folder_ / "admin.sock").string(),
+        reloader = std::make_unique<Reloader>(worker, clusters, modules, file(), Overrides{.admin_socket = (folder_ / "admin.sock").string()},
                                               static_cast<Reloader::Target&>(*this), table);
     }
     ~ReloadService() {

@@ -22,7 +22,7 @@ struct Secured : ReloadService {
         save(pair);
         ReloadService::save(yaml());
         const auto started = reloader->start();
-        CAPTURE(started ? std::vector<std::string>{} : texts_of(started.error()));
+        CAPTURE(started ? std::vector<std::string>{} : texts_of(started.error().problems));
         REQUIRE(started);
     }
     fs::path certificate() const { return folder() / "web.pem"; }
@@ -139,8 +139,8 @@ TEST_CASE("at the start nothing is waited for: half a pair is an error with its 
     const auto started = service.reloader->start();
     CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(1));
     REQUIRE_FALSE(started);
-    REQUIRE(started.error().size() == 1);
-    const std::string text = started.error()[0].text();
+    REQUIRE(started.error().problems.size() == 1);
+    const std::string text = started.error().problems[0].text();
     CAPTURE(text);
     CHECK(text.starts_with(service.file() + ":7:"));
     CHECK(text.find(": listeners[1].tls.key: ") != std::string::npos);

@@ -25,7 +25,7 @@ struct WebSocketService : ReloadService {
     explicit WebSocketService(const std::string& yaml) {
         save("listeners:\n" + yaml);
         const auto started = reloader->start();
-        CAPTURE(started ? std::vector<std::string>{} : texts_of(started.error()));
+        CAPTURE(started ? std::vector<std::string>{} : texts_of(started.error().problems));
         REQUIRE(started);
     }
     admin::ReloadOutcome reload_to(const std::string& yaml) {

@@ -13,7 +13,7 @@ struct Shown : ReloadService, admin::Control {
     explicit Shown(const std::string& yaml) {
         save(yaml);
         const auto started = reloader->start();
-        CAPTURE(started ? std::vector<std::string>{} : texts_of(started.error()));
+        CAPTURE(started ? std::vector<std::string>{} : texts_of(started.error().problems));
         REQUIRE(started);
     }
     Worker& worker() override { return ReloadService::worker; }
@@ -29,6 +29,7 @@ struct Shown : ReloadService, admin::Control {
     Status restart(const std::string&) override { return {}; }
     Status drain(const std::string&) override { return {}; }
     void drain_all() override {}
+    void upgrade(UpgradeDone) override {}
 
     PoolStats& stats(const std::string& name) { return worker().find(name)->pool().stats(); }
     admin::Json listener(const std::string& name) { return admin::listener_json(*this, *worker().find(name)); }

@@ -103,3 +103,65 @@ TEST_CASE("a stale socket file is replaced, one in use and other files are not",
     CHECK(std::filesystem::is_regular_file(plain));
     CHECK_FALSE(source.take("web", unix_path(folder.path / "missing" / "x.sock")));
 }
+
+TEST_CASE("port 0 takes an offer of any port of its host", "[socket_source]") {
+    SocketSource source;
+    auto made = source.take("web", kAnyPort);
+    const int number = made->get();
+    source.offer("web", std::move(*made));
+    CHECK_FALSE(source.take_offered("web", {.host = "127.0.0.2", .port = 0}));
+    CHECK(source.take_offered("web", kAnyPort).get() == number);
+}
+
+TEST_CASE("a socket that systemd passes is taken by its name, whatever its address", "[socket_source]") {
+    const config::BindAddress passed{.kind = config::BindAddress::Kind::systemd, .path = "front"};
+    SocketSource source;
+    const auto none = source.take("web", passed);
+    REQUIRE_FALSE(none);
+    CHECK(none.error().native == ENOENT);
+    Fd blocking(socket(AF_INET, SOCK_STREAM, 0));
+    const auto any = Address::from(kAnyPort);
+    REQUIRE(bind(blocking.get(), any->raw(), any->length()) == 0);
+    source.offer("front", Fd(dup(blocking.get())));
+    CHECK_FALSE(source.take("web", passed));  // bound, but it does not listen
+    REQUIRE(listen(blocking.get(), 1) == 0);
+    source.offer("front", std::move(blocking));
+    CHECK(source.forget_offers() == std::vector<std::string>{"front", "front"});
+    auto again = source.take("web", kAnyPort);
+    fcntl(again->get(), F_SETFL, 0);
+    fcntl(again->get(), F_SETFD, 0);
+    source.offer("front", std::move(*again));
+    const auto taken = source.take("web", passed);
+    REQUIRE(taken);
+    CHECK((fcntl(taken->get(), F_GETFL) & O_NONBLOCK) != 0);
+    CHECK((fcntl(taken->get(), F_GETFD) & FD_CLOEXEC) != 0);
+}
+
+TEST_CASE("a unix socket whose file is gone cannot be reached: another is made", "[socket_source]") {
+    const Folder folder;
+    const std::string path = folder.path / "a.sock";
+    SocketSource source;
+    auto first = source.take("web", unix_path(path));
+    const int number = first->get();
+    source.offer("web", std::move(*first));
+    auto second = source.take("web", unix_path(path));
+    CHECK(second->get() == number);
+    source.offer("web", std::move(*second));
+    std::filesystem::remove(path);
+    const auto third = source.take("web", unix_path(path));
+    REQUIRE(third);
+    CHECK(third->get() != number);
+    CHECK(std::filesystem::exists(path));
+}
+
+TEST_CASE("sockets share a port only if both want to", "[socket_source]") {
+    SocketSource source;
+    const auto first = source.take("web", kAnyPort, Sharing::shared);
+    REQUIRE(first);
+    CHECK_FALSE(source.take("web", at_port_of(*first)));
+    CHECK(source.take("web", at_port_of(*first), Sharing::shared));
+    set_sharing(first->get(), Sharing::alone);
+    CHECK_FALSE(source.take("web", at_port_of(*first), Sharing::shared));
+    CHECK(socket_id(first->get()) != 0);
+    CHECK(socket_id(-1) == 0);
+}

@@ -1,0 +1,216 @@
+// The end of the daemon, and what comes before and after it in an upgrade.
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstring>
+
+#include "core/base/log.h"
+#include "daemon/daemon.h"
+
+namespace sluice {
+
+namespace {
+
+constexpr std::int64_t kAdminGrace = 500;     // ms for answers on the admin socket when all else has ended
+constexpr std::int64_t kServicesWait = 1000;  // ms for the end of the builtin services
+
+bool has_stopped(const std::unique_ptr<Listener>& listener) {
+    return !listener || listener->state() == ListenerState::stopped;
+}
+
+// As ReloadPlan asks for them.
+constexpr const char* kAdminSocket = "admin.socket";
+constexpr const char* kAdminBind = "admin.bind";
+
+Fd copy_of(const Listener& listener) { return Fd(fcntl(listener.socket(), F_DUPFD_CLOEXEC, 3)); }
+
+}  // namespace
+
+// --- stop ---
+
+void Daemon::on_signal(int number) {
+    if (number == SIGUSR1) return log::reopen();
+    if (number == SIGHUP) {
+        log::reopen();
+        if (state_ == State::running) return reload({});
+        return log::write(log::Level::warning, "SIGHUP ignored: the daemon is stopping");
+    }
+    // A drain that began otherwise goes on.
+    if (!std::exchange(signalled_, true)) return drain_all();
+    log::write(log::Level::warning, "a second signal to stop: what is left is cut");
+    if (predecessor_) predecessor_->send("hurry");
+    stop_listeners(true);
+}
+
+void Daemon::drain_all() {
+    if (state_ != State::running) return;
+    state_ = State::announced;
+    reloader_.close();
+    upgrade_.call_off();
+    config::Millis longest = reloader_.config()->drain_delay;
+    config::Millis drain{0};
+    worker_.for_each_listener(
+        [&drain](Listener& l) { drain = std::max(drain, l.pool().context()->pool.drain_timeout); });
+    longest += drain + config::Millis(5000);
+    log::write(log::Level::notice, "stopping: draining");
+    service_.stopping("draining", longest);
+    builtin_services_.look();
+    drain_delay_.start(reloader_.config()->drain_delay.count());
+}
+
+void Daemon::stop_listeners(bool at_once) {
+    state_ = std::max(state_, State::draining);
+    // The sockets are in the fd store, or with a successor: their files are good for who comes after us.
+    if (service_.present())
+        for (const auto& listener : worker_.listeners) listener->hand_over();
+    std::vector<Listener*> all;  // they may retire while they stop
+    worker_.for_each_listener([&all](Listener& listener) { all.push_back(&listener); });
+    for (Listener* listener : all) listener->stop(at_once ? 0 : listener->pool().context()->pool.drain_timeout.count());
+    builtin_services_.look();
+    leave_if_empty();
+}
+
+void Daemon::on_listener_drained(Listener& listener) {
+    auto& retiring = worker_.retiring;
+    const auto found =
+        std::find_if(retiring.begin(), retiring.end(), [&](const auto& l) { return l.get() == &listener; });
+    if (found != retiring.end()) {
+        log::write(log::Level::notice, "listener removed", {{"LISTENER", listener.name()}});
+        worker_.loop.defer_delete(std::move(*found));
+        retiring.erase(found);
+    }
+    leave_if_empty();
+}
+
+void Daemon::leave_if_empty() {
+    if (state_ == State::draining && listeners_empty() && !predecessor_) close_services();
+    if (state_ == State::leaving && !reloader_.busy() && has_stopped(admin_local_) && has_stopped(admin_tcp_))
+        worker_.loop.stop();
+}
+
+bool Daemon::listeners_empty() const {
+    return std::ranges::all_of(worker_.listeners, has_stopped) && worker_.retiring.empty();
+}
+
+// Those that never ran have stopped at once.
+void Daemon::close_services() {
+    state_ = State::closing;
+    builtin_->retire();
+    services_wait_.start(kServicesWait);
+    services_.stop([this] {
+        services_hang_ = false;
+        builtin_services_.clear();
+        leave();
+    });
+}
+
+void Daemon::leave() {
+    if (state_ != State::closing) return;
+    state_ = State::leaving;
+    clusters_.replace({});  // their idle connections end in order
+    for (Listener* listener : {admin_local_.get(), admin_tcp_.get()})
+        if (listener) listener->stop(kAdminGrace);
+    leave_if_empty();
+}
+
+// --- as the successor of another process ---
+
+void Daemon::inherit() {
+    Inheritance given = take_inheritance();
+    const std::string& instance = options_.overrides.instance;
+    InheritedTls tls = inherited_tls(given.fds, instance);
+    store_.adopt(given.fds, tls);
+    reloader_.set_inherited(std::move(tls));
+    for (Inherited& item : given.fds) {
+        const std::string name = unmarked(item.name, instance);
+        if (!holds_tickets(name)) worker_.sockets.offer(name.empty() ? item.name : name, std::move(item.fd));
+    }
+    if (given.predecessor)
+        predecessor_ = std::make_unique<HandoverLink>(worker_.loop, std::move(given.predecessor),
+                                                      [this](std::string_view text) { on_predecessor(text); });
+}
+
+void Daemon::report_not_inherited() {
+    for (const std::string& name : worker_.sockets.forget_offers())
+        log::write(log::Level::warning, "a socket that was passed to the daemon fits no listener: closed",
+                   {{"FD_NAME", name}});
+}
+
+void Daemon::on_predecessor(std::string_view message) {
+    if (message == "go") {
+        log::write(log::Level::notice, "took over the sockets of the process before",
+                   {{"PREDECESSOR", std::to_string(predecessor_->peer())}});
+        return serve();
+    }
+    const auto process = std::to_string(predecessor_->peer());
+    worker_.loop.defer_delete(std::exchange(predecessor_, nullptr));
+    if (serving_) {
+        log::write(log::Level::notice, "the process before has ended", {{"PREDECESSOR", process}});
+    } else {
+        log::write(log::Level::error, "the upgrade is off: the process before has ended, or has given it up",
+                   {{"PREDECESSOR", process}});
+        drain_all();
+    }
+    leave_if_empty();
+}
+
+// --- as the predecessor of another process ---
+
+void Daemon::upgrade(UpgradeDone done) {
+    if (state_ != State::running || !serving_) return done({0, "the daemon is starting or stopping"});
+    if (upgrade_.running()) return done({0, "an upgrade is being done already"});
+    if (::getpid() == 1) return done({0, "process 1 cannot be followed by another: restart the container"});
+    log::write(log::Level::notice, "upgrade: the program is started anew", {{"PROGRAM", options_.program}});
+    upgrade_done_ = std::move(done);
+    if (const Status started = upgrade_.start(options_.program, options_.arguments, legacy()); !started)
+        on_upgrade_failed("cannot start " + options_.program + ": " + std::strerror(started.error().native));
+}
+
+// What the successor is given.
+std::vector<Inherited> Daemon::legacy() {
+    auto all = store_.copies(worker_, *reloader_.config());
+    if (admin_local_) all.push_back({kAdminSocket, copy_of(*admin_local_)});
+    if (admin_tcp_) all.push_back({kAdminBind, copy_of(*admin_tcp_)});
+    std::erase_if(all, [](const Inherited& item) { return !item.fd; });
+    return all;
+}
+
+void Daemon::on_upgrade_failed(const std::string& why) {
+    log::write(log::Level::error, "upgrade failed, this process goes on: " + why);
+    finish_upgrade({0, why});
+}
+
+void Daemon::finish_upgrade(const admin::UpgradeOutcome& outcome) {
+    if (const UpgradeDone done = std::exchange(upgrade_done_, nullptr)) done(outcome);
+}
+
+void Daemon::on_successor_ready(pid_t successor) {
+    log::write(log::Level::notice, "upgrade: another process serves, this one drains",
+               {{"SUCCESSOR", std::to_string(successor)}});
+    service_.hand_over_to(successor);
+    upgrade_.go();
+    finish_upgrade({successor, ""});
+    leave_to_successor();
+}
+
+// New connections are the successor's from now on, those of the admin sockets too.
+void Daemon::leave_to_successor() {
+    serving_ = false;
+    for (const auto& listener : worker_.listeners) listener->hand_over();
+    for (Listener* listener : {admin_local_.get(), admin_tcp_.get()}) {
+        if (!listener) continue;
+        listener->hand_over();
+        listener->stop(listener->pool().context()->pool.drain_timeout.count());
+    }
+    drain_all();
+}
+
+void Daemon::on_hurry() {
+    log::write(log::Level::warning, "the successor is being stopped: what is left is cut");
+    stop_listeners(true);
+}
+
+}  // namespace sluice

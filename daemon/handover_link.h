@@ -1,0 +1,38 @@
+#pragma once
+// The line between a process and its successor in an upgrade: whole messages both ways, and each side sees the end of the
+// other. Owned by the daemon; used in the loop, and destroyed through defer_delete: its receiver may be the one to end it.
+//
+//   successor                        predecessor
+//   ready PID, or failed TEXT  -->                       it listens on all sockets; or why it does not
+//                              <--   go                  systemd was told: the successor is the service
+//                              <--   (end)               it has drained; before `go`: the upgrade is off
+//   hurry                      -->                       it is to be over with the drain now
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "core/net/event_loop.h"
+#include "core/net/socket_source.h"
+
+namespace sluice {
+
+class HandoverLink final : public Deferred {
+public:
+    // on_message: "" for the end of the other side, after which nothing comes.
+    using Receiver = std::function<void(std::string_view message)>;
+    HandoverLink(EventLoop& loop, Fd fd, Receiver on_message);
+
+    void send(std::string_view message);
+    pid_t peer() const;  // the process that made the line; for its successor
+    static std::pair<Fd, Fd> make_pair();
+
+private:
+    void on_readable();
+
+    Fd fd_;
+    UvPtr<uv_poll_t> poll_;
+    Receiver on_message_;
+};
+
+}  // namespace sluice
