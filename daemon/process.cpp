@@ -49,8 +49,11 @@ std::uint64_t open_files_limit() { return files_limit().rlim_cur; }
 Status share_with_group(const std::string& path, const std::string& group) {
     const struct group* entry = group.empty() ? nullptr : getgrnam(group.c_str());
     if (!entry && !group.empty()) return fail(Errc::system, ENOENT);
-    if (chown(path.c_str(), static_cast<uid_t>(-1), entry ? entry->gr_gid : getegid()) != 0)
-        return fail(Errc::system, errno);
+    const gid_t wanted = entry ? entry->gr_gid : getegid();
+    struct stat file;
+    // The sandbox of the unit knows no chown, and what is as it should be needs none.
+    const bool same = stat(path.c_str(), &file) == 0 && file.st_gid == wanted;
+    if (!same && chown(path.c_str(), static_cast<uid_t>(-1), wanted) != 0) return fail(Errc::system, errno);
     if (chmod(path.c_str(), 0660) != 0) return fail(Errc::system, errno);
     return {};
 }

@@ -255,10 +255,10 @@ class TestRequestTimeout:
         sluice.wait_closed(names.REQUEST_TIMEOUT)
 
     def test_is_extended_while_the_rate_is_met(self, start):
-        sluice = start(pool_of(request_timeout="500ms", min_data_rate="100B/s", min_data_rate_grace=ms(IN_TIME)))
+        sluice = start(pool_of(request_timeout=ms(IN_TIME), min_data_rate="100B/s", min_data_rate_grace=ms(IN_TIME)))
         client = sluice.connect()
         client.send(request("POST", "/echo", headers={"Content-Length": "3000"}))
-        drip(client, [b"x" * 100] * 30, 0.06).join()
+        drip(client, [b"x" * 100] * 30, IN_TIME / 15).join()
         response = client.response()
         assert response.status == 200 and len(response.body) == 3000
 

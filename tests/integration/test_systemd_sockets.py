@@ -9,7 +9,7 @@ from support import configs
 from support.http import request
 from support.service_load import WEB, Kept, Load, Single, SlowPost, bound, connected
 from support.settings import scaled
-from support.systemd import Service
+from support.systemd import Machine, Service
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -294,6 +294,18 @@ def stop_one(two):
     return load
 
 
+@pytest.fixture
+def migration(two):
+    """The kernel's own remedy: connections to a socket that is closed go to another one of the same port."""
+    name = "net.ipv4.tcp_migrate_req"
+    try:
+        Machine.sysctl(name, 1)
+    except OSError as error:
+        pytest.skip(f"this kernel does not migrate connections: {error}")
+    yield
+    Machine.sysctl(name, 0)
+
+
 def test_one_stops(two):
     """With it ends its socket: the kernel resets those who wait there, which is told; one for each client at most."""
     load = stop_one(two)
@@ -301,12 +313,7 @@ def test_one_stops(two):
     two[1].stop()
 
 
-def test_one_stops_where_the_kernel_migrates(two):
-    """Those who wait there go to the other one's socket."""
-    try:
-        two[0].machine.sysctl("net.ipv4.tcp_migrate_req", 1)
-    except OSError as error:
-        pytest.skip(f"this kernel does not migrate connections: {error}")
+def test_one_stops_where_the_kernel_migrates(two, migration):
     stop_one(two).check()
     two[1].stop()
 

@@ -173,16 +173,20 @@ def install(machine):
     machine.run("systemd-tmpfiles", "--create", "sluice.conf")
 
 
+TIDY = """
+systemctl stop --no-block 'sluice*'
+systemctl kill -s KILL 'sluice*'
+systemctl stop 'sluice*'
+systemctl reset-failed
+rm -rf /etc/sluice /run/sluice/* /var/log/sluice/* /etc/systemd/system/*
+systemctl daemon-reload
+"""
+
+
 def tidy(machine):
     """As it was after install(), whatever the test left."""
-    sluice = "sluice*"
-    machine.systemctl("stop", "--no-block", sluice, check=False)
-    machine.systemctl("kill", "-s", "KILL", sluice, check=False)
-    machine.systemctl("stop", sluice, check=False)
-    machine.systemctl("reset-failed", check=False)
-    machine.run("sh", "-c", "rm -rf /etc/sluice /run/sluice/* /var/log/sluice/* /etc/systemd/system/*")
+    machine.run("sh", "-c", TIDY)
     install_programs(machine)
-    machine.systemctl("daemon-reload")
 
 
 class Service(Sluice):

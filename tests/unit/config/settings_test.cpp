@@ -25,7 +25,7 @@ TEST_CASE("each row of the table is whole", "[config][settings]") {
         CHECK(number.has_value() == (row.range.max > 0));
         if (number) CHECK((*number >= row.range.min && *number <= row.range.max));
     }
-    CHECK(ids.size() == 159);
+    CHECK(ids.size() == 160);
     CHECK(builtin_settings().find("nothing") == nullptr);
 }
 
@@ -247,7 +247,7 @@ TEST_CASE("the schema closes each map and describes each key", "[config][print]"
     CHECK(count("\"additionalProperties\": false") == sections().size() + 1 + 1);
     CHECK(count("\"description\": ") == sections().size() + 1 + table.rows().size() + again);
     CHECK(count("\"shed_idle\"") == 2);
-    CHECK(count("\"type\": \"boolean\"") == 12);
+    CHECK(count("\"type\": \"boolean\"") == 13);
     CHECK(count("\"default\": true") == 7);
     CHECK(count("\"default\": 0.8") == 1);
     CHECK(count("\"default\": \"200-399\"") == 1);
