@@ -43,7 +43,7 @@ struct Proxy : ReloadService {
     void start(const std::string& yaml) {
         save(yaml);
         const auto started = reloader->start();
-        CAPTURE(started ? std::vector<std::string>{} : texts_of(started.error()));
+        CAPTURE(started ? std::vector<std::string>{} : texts_of(started.error().problems));
         REQUIRE(started);
     }
     admin::ReloadOutcome change_to(const std::string& yaml) {
