@@ -5,7 +5,7 @@ import time
 import pytest
 
 from support import configs
-from support.service_load import (WEB, Chat, Kept, Load, Single, SlowPost, Stubborn, bound, every_client,
+from support.service_load import (STORED, WEB, Chat, Kept, Load, Single, SlowPost, Stubborn, bound, every_client,
                                   every_kind, install_certificate)
 from support.settings import patient, scaled
 from support.systemd import Service
@@ -23,6 +23,7 @@ def service(machine, certificates):
 
 
 def restarts_under(service, load, what):
+    wait_until(lambda: service.stored == STORED)
     with load:
         load.moved_on()
         before = service.main_pid
@@ -33,6 +34,7 @@ def restarts_under(service, load, what):
             load.moved_on()
     load.check(what)
     assert service.show("NRestarts") == "0"
+    wait_until(lambda: service.stored == STORED)
     service.stop()
 
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from support.service_load import (WEB, Chat, Kept, Load, Single, SlowPost, Stubborn, every_client, every_kind,
+from support.service_load import (STORED, WEB, Chat, Kept, Load, Single, SlowPost, Stubborn, every_client, every_kind,
                                   install_certificate)
 from support.settings import LONG, SLUICED, patient, scaled
 from support.systemd import CONFIG, Service
@@ -23,6 +23,7 @@ def service(machine, certificates):
 
 
 def upgrades_under(service, load, what, before_each=lambda: None):
+    wait_until(lambda: service.stored == STORED)
     with load:
         load.moved_on()
         for _ in range(ROUNDS):
@@ -35,6 +36,7 @@ def upgrades_under(service, load, what, before_each=lambda: None):
     load.check(what)
     wait_until(lambda: service.pids == [service.main_pid], what="the end of all predecessors")
     assert service.show("NRestarts") == "0"
+    wait_until(lambda: service.stored == STORED)
 
 
 def test_upgrades(service):
@@ -102,7 +104,8 @@ def refused_upgrade(service, spoil, mend):
         done = service.ctl("upgrade")
         assert done.returncode == 1, (done.returncode, done.stdout, done.stderr)
         assert service.main_pid == before and service.status()["pid"] == before
-        assert service.alive and service.pids == [before]
+        assert service.alive
+        wait_until(lambda: service.pids == [before], what="the end of the other process")
         load.moved_on()
         mend()
         assert service.upgrade() != before

@@ -287,6 +287,7 @@ class Load(Crew):
 
 WEB, SECURE, CALLS = [("127.0.0.1", port) for port in (8080, 8443, 50051)]
 LOCAL = "/run/sluice/local.sock"
+STORED = 5  # what systemd keeps of it: four sockets, and the ticket keys of one
 CERTIFICATE = {"certificate": "/etc/sluice/site.pem", "key": "/etc/sluice/site.key"}
 
 
