@@ -157,7 +157,7 @@ bool Daemon::start() {
                    log::Site::unlimited());
     daily_.start(kDay);  // loading them has told today's
     follow_files();
-    if (predecessor_) predecessor_->send("ready " + std::to_string(::getpid()));
+    if (predecessor_) predecessor_->send("ready");
     else serve();
     return true;
 }
@@ -174,9 +174,9 @@ bool Daemon::fail_start(const config::Diagnostics& problems) {
 // This process is the service now.
 void Daemon::serve() {
     serving_ = true;
+    keep_house();
     service_.ready(serving_text());
     if (service_.watchdog_interval().count() > 0) watchdog_.start(service_.watchdog_interval().count());
-    keep_house();
 }
 
 void Daemon::keep_house() {
@@ -237,7 +237,9 @@ void Daemon::apply_admin(std::unique_ptr<Listener>& listener, admin::Access acce
 void Daemon::on_reload_ended(const admin::ReloadOutcome& outcome) {
     builtin_services_.look();
     if (outcome.ok) report_changes(outcome);
-    if (!outcome.ok) {
+    if (!outcome.ok && state_ != State::running) {
+        log::write(log::Level::notice, "a reload was left undone: the daemon is stopping");
+    } else if (!outcome.ok) {
         log::write(log::Level::error, "reload refused: the running configuration stays",
                    {{"REVISION", std::to_string(outcome.revision)}});
         note(EventType::reload_failed, outcome.error_text());
@@ -308,8 +310,10 @@ void Daemon::note(EventType type, std::string detail) {
     worker_.events.add({.type = type, .detail = std::move(detail)});
 }
 
-// A file that somebody is writing is not read half: the reload waits for the end, though not for ever.
+// A file that somebody is writing is not read half: the reload waits for the end, though not for ever. So does it for the
+// end of an upgrade: two processes would bind the same new address.
 void Daemon::reload(Done done) {
+    if (upgrading_) return waiting_reloads_.push_back(std::move(done));
     if (watcher_->being_written() && state_ == State::running) {
         waiting_reloads_.push_back(std::move(done));
         if (waiting_reloads_.size() == 1) write_wait_.start(kWriteWait);
@@ -319,6 +323,7 @@ void Daemon::reload(Done done) {
 }
 
 void Daemon::reload_waiting() {
+    if (upgrading_) return;
     for (Done& done : std::exchange(waiting_reloads_, {})) reloader_.request(std::move(done));
 }
 

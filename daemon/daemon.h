@@ -56,7 +56,9 @@ private:
     void follow_files();
     void note(EventType type, std::string detail);
 
+    void begin_upgrade();
     std::vector<Inherited> legacy();
+    void leave_shared();
     void on_predecessor(std::string_view message);
     void finish_upgrade(const admin::UpgradeOutcome& outcome);
     void leave_to_successor();
@@ -115,7 +117,9 @@ private:
     State state_ = State::running;
     int exit_code_ = 0;
     bool signalled_ = false;  // to stop
-    bool serving_ = false;  // it is the service; until then a predecessor is
+    bool upgrading_ = false;  // no reload comes into force meanwhile
+    bool telling_ = false;    // systemd, in the background
+    bool serving_ = false;    // it is the service; until then a predecessor is
     bool builtin_offered_ = false;
     bool services_hang_ = false;  // their end is not waited for any longer
     std::int64_t started_ms_;

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "core/base/log.h"
+#include "daemon/background.h"
 #include "daemon/daemon.h"
 
 namespace sluice {
@@ -16,6 +17,7 @@ namespace {
 
 constexpr std::int64_t kAdminGrace = 500;     // ms for answers on the admin socket when all else has ended
 constexpr std::int64_t kServicesWait = 1000;  // ms for the end of the builtin services
+constexpr std::chrono::seconds kSystemdWait{1};
 
 bool has_stopped(const std::unique_ptr<Listener>& listener) {
     return !listener || listener->state() == ListenerState::stopped;
@@ -58,11 +60,27 @@ void Daemon::drain_all() {
     log::write(log::Level::notice, "stopping: draining");
     service_.stopping("draining", longest);
     builtin_services_.look();
+    leave_shared();
     drain_delay_.start(reloader_.config()->drain_delay.count());
+}
+
+// A socket that shares its port gets connections for as long as anybody has it open: so not systemd either, while others
+// are there to take them.
+void Daemon::leave_shared() {
+    if (!serving_ || !store_.forget_shared(worker_, *reloader_.config())) return;
+    telling_ = true;
+    in_background(
+        worker_.loop, [this] { service_.wait_until_heard(kSystemdWait); },
+        [this] {
+            telling_ = false;
+            if (state_ == State::draining) stop_listeners(false);
+            leave_if_empty();
+        });
 }
 
 void Daemon::stop_listeners(bool at_once) {
     state_ = std::max(state_, State::draining);
+    if (telling_ && !at_once) return;  // comes again
     // The sockets are in the fd store, or with a successor: their files are good for who comes after us.
     if (service_.present())
         for (const auto& listener : worker_.listeners) listener->hand_over();
@@ -86,6 +104,7 @@ void Daemon::on_listener_drained(Listener& listener) {
 }
 
 void Daemon::leave_if_empty() {
+    if (telling_) return;
     if (state_ == State::draining && listeners_empty() && !predecessor_) close_services();
     if (state_ == State::leaving && !reloader_.busy() && has_stopped(admin_local_) && has_stopped(admin_tcp_))
         worker_.loop.stop();
@@ -131,6 +150,7 @@ void Daemon::inherit() {
     if (given.predecessor)
         predecessor_ = std::make_unique<HandoverLink>(worker_.loop, std::move(given.predecessor),
                                                       [this](std::string_view text) { on_predecessor(text); });
+    if (predecessor_) predecessor_->send("pid " + std::to_string(::getpid()));
 }
 
 void Daemon::report_not_inherited() {
@@ -161,10 +181,18 @@ void Daemon::on_predecessor(std::string_view message) {
 
 void Daemon::upgrade(UpgradeDone done) {
     if (state_ != State::running || !serving_) return done({0, "the daemon is starting or stopping"});
-    if (upgrade_.running()) return done({0, "an upgrade is being done already"});
+    if (upgrading_) return done({0, "an upgrade is being done already"});
     if (::getpid() == 1) return done({0, "process 1 cannot be followed by another: restart the container"});
-    log::write(log::Level::notice, "upgrade: the program is started anew", {{"PROGRAM", options_.program}});
     upgrade_done_ = std::move(done);
+    upgrading_ = true;
+    // What is being reloaded comes into force first.
+    if (reloader_.busy()) reloader_.request([this](const admin::ReloadOutcome&) { begin_upgrade(); });
+    else begin_upgrade();
+}
+
+void Daemon::begin_upgrade() {
+    if (state_ != State::running) return on_upgrade_failed("the daemon is stopping");
+    log::write(log::Level::notice, "upgrade: the program is started anew", {{"PROGRAM", options_.program}});
     if (const Status started = upgrade_.start(options_.program, options_.arguments, legacy()); !started)
         on_upgrade_failed("cannot start " + options_.program + ": " + std::strerror(started.error().native));
 }
@@ -184,7 +212,9 @@ void Daemon::on_upgrade_failed(const std::string& why) {
 }
 
 void Daemon::finish_upgrade(const admin::UpgradeOutcome& outcome) {
+    upgrading_ = false;
     if (const UpgradeDone done = std::exchange(upgrade_done_, nullptr)) done(outcome);
+    reload_waiting();
 }
 
 void Daemon::on_successor_ready(pid_t successor) {

@@ -82,19 +82,35 @@ std::vector<FdStore::Item> FdStore::items(Worker& worker, const config::Config& 
 }
 
 void FdStore::update(Worker& worker, const config::Config& config) {
-    std::map<std::string, std::uint64_t> before = std::exchange(stored_, {});
-    for (const Item& item : items(worker, config)) {
-        if (item.passed) continue;
-        const auto known = before.find(item.name);
-        const bool same = known != before.end() && known->second == item.id;
-        if (known != before.end() && !same) service_.forget(item.name);
-        if (known != before.end()) before.erase(known);
-        stored_[item.name] = item.id;
-        if (same) continue;
-        if (item.tickets) service_.store(item.name, tickets_file(*item.tickets).get());
-        else service_.store(item.name, item.socket);
+    auto all = items(worker, config);
+    std::erase_if(all, [](const Item& item) { return item.passed; });
+    std::map<std::string, std::uint64_t> now;
+    for (const Item& item : all) now.emplace(item.name, item.id);
+    // First what is not to be kept: systemd keeps nothing twice, not even under another name.
+    for (const auto& [name, id] : stored_)
+        if (const auto kept = now.find(name); kept == now.end() || kept->second != id) service_.forget(name);
+    for (const Item& item : all)
+        if (const auto known = stored_.find(item.name); known == stored_.end() || known->second != item.id) keep(item);
+    stored_ = std::move(now);
+}
+
+void FdStore::keep(const Item& item) const {
+    if (item.tickets) service_.store(item.name, tickets_file(*item.tickets).get());
+    else service_.store(item.name, item.socket);
+}
+
+bool FdStore::forget_shared(Worker& worker, const config::Config& config) {
+    bool any = false;
+    for (const auto& wanted : config.listeners) {
+        const Listener* listener = worker.find(wanted.name);
+        if (!wanted.reuse_port || !listener || !has_siblings(listener->socket())) continue;
+        const auto known = stored_.find(marked(wanted.name, instance_));
+        if (known == stored_.end()) continue;
+        service_.forget(known->first);
+        stored_.erase(known);
+        any = true;
     }
-    for (const auto& [name, id] : before) service_.forget(name);
+    return any;
 }
 
 std::vector<Inherited> FdStore::copies(Worker& worker, const config::Config& config) const {

@@ -26,6 +26,10 @@ public:
     // change with time.
     void update(Worker& worker, const config::Config& config);
 
+    // The sockets whose port others of this machine listen on too are not kept for the next process: they would get
+    // connections that nobody takes. True if there are any.
+    bool forget_shared(Worker& worker, const config::Config& config);
+
     // All that a successor needs but the admin sockets, as duplicates.
     std::vector<Inherited> copies(Worker& worker, const config::Config& config) const;
 
@@ -38,6 +42,7 @@ private:
         const TicketKeys* tickets;  // these
         bool passed;                // by a .socket unit, each time
     };
+    void keep(const Item& item) const;
     std::vector<Item> items(Worker& worker, const config::Config& config) const;
 
     const ServiceManager& service_;

@@ -3,7 +3,8 @@
 // other. Owned by the daemon; used in the loop, and destroyed through defer_delete: its receiver may be the one to end it.
 //
 //   successor                        predecessor
-//   ready PID, or failed TEXT  -->                       it listens on all sockets; or why it does not
+//   pid PID                    -->                       it has begun to load
+//   ready, or failed TEXT      -->                       it listens on all sockets; or why it does not
 //                              <--   go                  systemd was told: the successor is the service
 //                              <--   (end)               it has drained; before `go`: the upgrade is off
 //   hurry                      -->                       it is to be over with the drain now

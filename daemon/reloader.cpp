@@ -107,7 +107,7 @@ void Reloader::finish(Job& job) {
     if (!nothing_new) last_ = std::make_unique<admin::ReloadOutcome>(outcome);
     running_ = false;
     if (job.plan) report(log::Level::warning, job.plan->warnings());
-    else report(log::Level::error, job.plan.error().problems);
+    else if (!closed_) report(log::Level::error, job.plan.error().problems);
     target_.on_reload_ended(outcome);
     for (const Done& done : job.done)
         if (done) done(outcome);

@@ -64,6 +64,10 @@ void ServiceManager::store(const std::string& name, int fd) const {
 
 void ServiceManager::forget(const std::string& name) const { notify("FDSTOREREMOVE=1\nFDNAME=" + name); }
 
+void ServiceManager::wait_until_heard(std::chrono::microseconds at_most) const {
+    if (!silent_) sd_notify_barrier(0, static_cast<std::uint64_t>(at_most.count()));
+}
+
 void ServiceManager::hand_over_to(pid_t successor) {
     notify("MAINPID=" + std::to_string(successor));
     silent_ = true;

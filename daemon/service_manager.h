@@ -27,6 +27,8 @@ public:
     // Keeps a descriptor for the next process of the service, under a name (FileDescriptorStoreMax= allows it).
     void store(const std::string& name, int fd) const;
     void forget(const std::string& name) const;  // all of this name
+    // Waits until systemd has done what it was told before. Any thread.
+    void wait_until_heard(std::chrono::microseconds at_most) const;
     // Another process is the service from now on: the last that systemd hears from this one.
     void hand_over_to(pid_t successor);
 

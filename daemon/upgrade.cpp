@@ -2,8 +2,8 @@
 
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdlib>
-#include <cstring>
 
 namespace sluice {
 
@@ -50,8 +50,28 @@ std::vector<uv_stdio_container_t> descriptors_of(const std::vector<Inherited>& f
     return all;
 }
 
-Status spawn(EventLoop& loop, const std::string& program, std::vector<std::string> arguments,
-             std::vector<std::string> environment, std::vector<uv_stdio_container_t> descriptors) {
+constexpr std::string_view kPid = "pid ", kReady = "ready", kFailed = "failed ", kHurry = "hurry";
+
+}  // namespace
+
+Upgrade::Upgrade(EventLoop& loop, Events& events)
+    : loop_(loop), events_(events), patience_(loop, [this] { give_up(); }) {}
+
+Status Upgrade::start(const std::string& program, const std::vector<std::string>& arguments,
+                      std::vector<Inherited> fds) {
+    auto [ours, theirs] = HandoverLink::make_pair();
+    if (!ours) return sluice::fail(Errc::system, errno);
+    successor_ = 0;
+    if (const Status started = spawn(program, arguments, fds, theirs.get()); !started) return started;
+    link_ = std::make_unique<HandoverLink>(loop_, std::move(ours), [this](std::string_view text) { on_message(text); });
+    patience_.start(kPatience);
+    return {};
+}
+
+Status Upgrade::spawn(const std::string& program, std::vector<std::string> arguments, const std::vector<Inherited>& fds,
+                      int link) {
+    auto environment = environment_for(fds);
+    auto descriptors = descriptors_of(fds, link);
     arguments.insert(arguments.begin(), program);
     auto argv = pointers_to(arguments), envp = pointers_to(environment);
     uv_process_options_t options{};
@@ -62,31 +82,14 @@ Status spawn(EventLoop& loop, const std::string& program, std::vector<std::strin
     options.stdio = descriptors.data();
     // It leaves its parent at once: what becomes of it is seen at the line. Only the exit of the one in between comes.
     options.exit_cb = [](uv_process_t* process, std::int64_t, int) {
-        uv_close(reinterpret_cast<uv_handle_t*>(process),
-                 [](uv_handle_t* handle) { delete reinterpret_cast<uv_process_t*>(handle); });
+        if (process->data) static_cast<Upgrade*>(process->data)->child_.reset();
     };
-    auto* process = new uv_process_t;
-    const int result = uv_spawn(loop.raw(), process, &options);
+    child_.reset(new uv_process_t{});  // which even a failed uv_spawn has initialised
+    const int result = uv_spawn(loop_.raw(), child_.get(), &options);
+    child_->data = this;
     if (result == 0) return {};
-    uv_close(reinterpret_cast<uv_handle_t*>(process),
-             [](uv_handle_t* handle) { delete reinterpret_cast<uv_process_t*>(handle); });
-    return fail(Errc::system, -result);
-}
-
-}  // namespace
-
-Upgrade::Upgrade(EventLoop& loop, Events& events)
-    : loop_(loop), events_(events), patience_(loop, [this] { fail("it does not serve after 30 seconds"); }) {}
-
-Status Upgrade::start(const std::string& program, const std::vector<std::string>& arguments,
-                      std::vector<Inherited> fds) {
-    auto [ours, theirs] = HandoverLink::make_pair();
-    if (!ours) return sluice::fail(Errc::system, errno);
-    const Status started = spawn(loop_, program, arguments, environment_for(fds), descriptors_of(fds, theirs.get()));
-    if (!started) return started;
-    link_ = std::make_unique<HandoverLink>(loop_, std::move(ours), [this](std::string_view text) { on_message(text); });
-    patience_.start(kPatience);
-    return {};
+    child_.reset();
+    return sluice::fail(Errc::system, -result);
 }
 
 void Upgrade::go() {
@@ -100,14 +103,23 @@ void Upgrade::call_off() {
 }
 
 void Upgrade::on_message(std::string_view message) {
-    constexpr std::string_view kReady = "ready ", kFailed = "failed ";
-    if (message == "hurry") return events_.on_hurry();
+    if (message == kHurry) return events_.on_hurry();
     if (gone_) return;
-    if (message.starts_with(kReady)) {
-        events_.on_successor_ready(static_cast<pid_t>(std::atol(std::string(message.substr(kReady.size())).c_str())));
+    if (message.starts_with(kPid)) {
+        successor_ = static_cast<pid_t>(std::atol(std::string(message.substr(kPid.size())).c_str()));
+    } else if (message == kReady && successor_ != 0) {
+        events_.on_successor_ready(successor_);
     } else {
         fail(message.starts_with(kFailed) ? std::string(message.substr(kFailed.size())) : "it has ended");
     }
+}
+
+// Who hangs does not see the end of the line, and would hold the sockets for ever. That the line is open shows that it
+// lives, and that nobody else has its number.
+void Upgrade::give_up() {
+    if (child_) uv_process_kill(child_.get(), SIGKILL);
+    if (successor_ != 0) ::kill(successor_, SIGKILL);
+    fail("it does not serve after 30 seconds");
 }
 
 void Upgrade::fail(const std::string& why) {

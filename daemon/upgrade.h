@@ -38,14 +38,19 @@ public:
     void call_off();
 
 private:
+    Status spawn(const std::string& program, std::vector<std::string> arguments, const std::vector<Inherited>& fds,
+                 int link);
     void on_message(std::string_view message);
+    void give_up();
     void fail(const std::string& why);
 
     EventLoop& loop_;
     Events& events_;
     LoopTimer patience_;
     std::unique_ptr<HandoverLink> link_;
-    bool gone_ = false;  // said go
+    UvPtr<uv_process_t> child_;  // until it has left us behind, or has ended
+    pid_t successor_ = 0;        // once it has told
+    bool gone_ = false;          // said go
 };
 
 }  // namespace sluice

@@ -6,7 +6,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <fstream>
+#include <sstream>
 
 #include "core/net/address.h"
 
@@ -31,14 +34,16 @@ bool is_socket_file(const std::string& path) {
     return lstat(path.c_str(), &info) == 0 && S_ISSOCK(info.st_mode);
 }
 
-// A unix socket without its file cannot be reached any more.
-bool serves(const Address& have, const config::BindAddress& bind) {
+// Of an address there is only one socket, whatever it is called: another one could not be bound beside it. A unix socket
+// without its file cannot be reached any more.
+bool serves(const Address& have, bool same_name, const config::BindAddress& bind) {
     using Kind = config::BindAddress::Kind;
-    if (bind.kind == Kind::systemd) return true;
+    if (bind.kind == Kind::systemd) return same_name;
     const auto wanted = Address::from(bind);
     if (!wanted || have.family() != wanted->family()) return false;
     if (bind.kind == Kind::unix_socket) return have.text() == wanted->text() && is_socket_file(bind.path);
-    return have.text() == wanted->text() || (bind.port == 0 && PeerAddress::from(*have.raw()).host() == bind.host);
+    if (bind.port == 0) return same_name && PeerAddress::from(*have.raw()).host() == bind.host;
+    return have.text() == wanted->text();
 }
 
 // What another process opened is made like ours.
@@ -81,6 +86,29 @@ void set_sharing(int socket, Sharing sharing) {
     set_option(socket, SOL_SOCKET, SO_REUSEPORT, sharing == Sharing::shared ? 1 : 0);
 }
 
+// proc(5): a line for each socket, those that listen first: "sl local_address rem_address st ... inode".
+bool has_siblings(int fd) {
+    const auto address = Address::of_socket(fd);
+    if (!address || address->family() == AF_UNIX) return false;
+    std::ifstream table(address->family() == AF_INET ? "/proc/self/net/tcp" : "/proc/self/net/tcp6");
+    std::multimap<std::uint64_t, std::string> listening;  // by inode: the local address
+    std::string line;
+    std::getline(table, line);
+    while (std::getline(table, line)) {
+        std::istringstream fields(line);
+        std::string skipped, local, remote, state;
+        std::uint64_t inode = 0;
+        fields >> skipped >> local >> remote >> state;
+        if (state != "0A") break;
+        for (int i = 0; i < 5; ++i) fields >> skipped;
+        fields >> inode;
+        listening.emplace(inode, local);
+    }
+    const auto ours = listening.find(socket_id(fd));
+    if (ours == listening.end()) return false;
+    return std::ranges::count(listening, ours->second, [](const auto& entry) { return entry.second; }) > 1;
+}
+
 std::uint64_t socket_id(int fd) {
     struct stat info;
     return fd >= 0 && fstat(fd, &info) == 0 ? info.st_ino : 0;
@@ -97,10 +125,10 @@ std::vector<std::string> SocketSource::forget_offers() {
 
 Fd SocketSource::take_offered(const std::string& name, const config::BindAddress& bind) {
     const bool passed = bind.kind == config::BindAddress::Kind::systemd;
-    const auto [first, last] = offers_.equal_range(passed ? bind.path : name);
-    for (auto offer = first; offer != last; ++offer) {
+    for (auto offer = offers_.begin(); offer != offers_.end(); ++offer) {
+        const bool same_name = offer->first == (passed ? bind.path : name);
         const auto have = Address::of_socket(offer->second.get());
-        if (!have || !listens(offer->second.get()) || !serves(*have, bind)) continue;
+        if (!have || !listens(offer->second.get()) || !serves(*have, same_name, bind)) continue;
         Fd fd = std::move(offer->second);
         offers_.erase(offer);
         adopt(fd.get());

@@ -1,6 +1,6 @@
 #pragma once
-// Where listening sockets come from: one that the process was given under the listener's name and address, else a new
-// one. Used by one thread at a time (the reload's); the sockets are the caller's.
+// Where listening sockets come from: one that the process was given, of the same address, or of the same name where the
+// configuration leaves the port open; else a new one. Used by one thread at a time (the reload's); the sockets are the caller's.
 
 #include <cstdint>
 #include <map>
@@ -55,6 +55,9 @@ public:
 private:
     std::multimap<std::string, Fd> offers_;
 };
+
+// Whether other sockets listen on the same address as this one of TCP.
+bool has_siblings(int fd);
 
 // Tells one socket of the system from all others for as long as it exists; 0 for none.
 std::uint64_t socket_id(int fd);

@@ -98,6 +98,35 @@ class TestStore:
         crash(sluice)
         assert replace(sluice, manager).addr("web") == address and address[0] == "127.0.0.2"
 
+    def test_another_name(self, run, manager):
+        """The address decides: nobody could bind it beside a socket that is still in the store."""
+        sluice = run(BOTH)
+        manager.wait_names("web", "safe", "tickets.safe")
+        address = sluice.addr("web")
+        crash(sluice)
+        sluice.write_config(configs.config(configs.listener("front", bind="%s:%d" % address)))
+        replace(sluice, manager)
+        manager.wait_names("front")
+        assert sluice.addr("front") == address
+        crash(sluice)
+        assert replace(sluice, manager).ask(name="front").status == 200
+
+    def test_addresses_change_places(self, run, manager):
+        first, second = ("127.0.0.%d:0" % i for i in (1, 2))
+        sluice = run(configs.config(configs.listener("a", bind=first), configs.listener("b", bind=second)))
+        manager.wait_names("a", "b")
+        first, second = ("%s:%d" % sluice.addr(name) for name in "ab")
+        fixed = configs.config(configs.listener("a", bind=first), configs.listener("b", bind=second))
+        sluice.apply(fixed)
+        sluice.apply(configs.config(configs.listener("a", bind=second), configs.listener("b", bind=first)))
+        wait_until(lambda: [told.get("FDNAME") for _, told in manager.messages if "FDSTOREREMOVE" in told][-2:]
+                   == ["a", "b"])
+        manager.wait_names("a", "b")
+        crash(sluice)
+        replace(sluice, manager)
+        assert ["%s:%d" % sluice.addr(name) for name in "ab"] == [second, first]
+        assert not sluice.log_line("fits no listener")
+
     def test_drained_by_hand(self, run, manager):
         """Who is not served is refused, and does not wait in a queue that nobody looks at."""
         sluice = run(BOTH)
@@ -388,6 +417,17 @@ class TestUpgrade:
                                            configs.listener("more")))
         sluice.upgrade().wait(patient(10))
         assert sluice.addr() == address and sluice.ask().body == b"new\n" and sluice.ask(name="more").status == 200
+
+    def test_a_new_address_at_the_same_time(self, start):
+        """The watcher sees the file that the successor reads: only one of the two processes may bind what is new."""
+        sluice = start(configs.config(configs.listener("web")))
+        for number in range(scaled(5, 30)):
+            with socket.create_server(("127.0.0.1", 0)) as free:
+                port = free.getsockname()[1]
+            sluice.write_config(configs.config(configs.listener("web"),
+                                               configs.listener(f"more{number}", bind=f"127.0.0.1:{port}")))
+            assert sluice.upgrade().wait(patient(10)) == 0
+            assert sluice.ask(name=f"more{number}").status == 200
 
     def test_reloads_go_on(self, start):
         sluice = start(configs.config(configs.listener("web")))

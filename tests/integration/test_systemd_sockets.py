@@ -318,7 +318,6 @@ def test_one_stops_where_the_kernel_migrates(two, migration):
     two[1].stop()
 
 
-@pytest.mark.xfail(strict=True, reason="the stopped one's socket is in the store until it has drained")
 def test_nobody_waits_for_one_that_stops(two):
     """It may take its time to drain: new connections are the other one's from the beginning."""
     first, _ = two
