@@ -87,16 +87,13 @@ Daemon::Daemon(Options options)
       reloader_(worker_, clusters_, modules_, options_.config, options_.overrides, *this),
       write_wait_(worker_.loop, [this] { reload_waiting(); }),
       drain_delay_(worker_.loop, [this] { stop_listeners(false); }),
+      predecessor_wait_(worker_.loop, [this] { hurry_predecessor(); }),
       services_wait_(worker_.loop,
                      [this] {
                          services_hang_ = true;
                          leave();
                      }),
-      watchdog_(worker_.loop,
-                [this] {
-                    service_.watchdog();
-                    watchdog_.start(service_.watchdog_interval().count());
-                }),
+      watchdog_(worker_.loop, [this] { keep_watched(); }),
       housekeeping_(worker_.loop, [this] { keep_house(); }),
       daily_(worker_.loop,
              [this] {
@@ -111,6 +108,8 @@ Daemon::Daemon(Options options)
 Daemon::~Daemon() { take_down(); }
 
 void Daemon::take_down() {
+    // The files of unix sockets are another process's then.
+    if (!serving_) hand_over_sockets();
     admin_local_.reset();
     admin_tcp_.reset();
     worker_.listeners.clear();
@@ -136,18 +135,18 @@ bool Daemon::start() {
                                          static_cast<WatchEvents&>(*this));  // before the file is read
     inherit();
     if (auto loaded = reloader_.start(); !loaded) {
-        exit_code_ = loaded.error().unreadable ? kWrongConfiguration : 1;
+        exit_code_ = loaded.error().wrong_file ? kWrongConfiguration : 1;
         return fail_start(loaded.error().problems);
     }
     report_not_inherited();
     const config::Config& config = *reloader_.config();
     if (!config.user.empty()) {
         give_to_user(config.admin.socket, config.user);
-        if (const Status status = become_user(config.user); !status)
-            return fail_start({{options_.config,
-                                {},
-                                "user",
-                                "cannot become " + config.user + ": " + std::strerror(status.error().native)}});
+        if (const Status status = become_user(config.user); !status) {
+            exit_code_ = kWrongConfiguration;
+            const std::string why = std::strerror(status.error().native);
+            return fail_start({{options_.config, {}, "user", "cannot become " + config.user + ": " + why}});
+        }
     }
     signals_ = std::make_unique<Signals>(worker_.loop, static_cast<SignalHandler&>(*this),
                                          std::initializer_list<int>{SIGTERM, SIGINT, SIGHUP, SIGUSR1});
@@ -157,16 +156,14 @@ bool Daemon::start() {
                    log::Site::unlimited());
     daily_.start(kDay);  // loading them has told today's
     follow_files();
-    if (predecessor_) predecessor_->send("ready");
-    else serve();
-    return true;
+    return follow_predecessor();
 }
 
 bool Daemon::fail_start(const config::Diagnostics& problems) {
     report(log::Level::error, problems);
     std::string all;
     for (const auto& problem : problems) all += (all.empty() ? "" : "\n") + problem.text();
-    if (predecessor_) predecessor_->send("failed " + all);
+    if (line_) HandoverLink::send(line_.get(), "failed " + all);
     if (exit_code_ == 0) exit_code_ = 1;
     return false;
 }
@@ -176,7 +173,12 @@ void Daemon::serve() {
     serving_ = true;
     keep_house();
     service_.ready(serving_text());
-    if (service_.watchdog_interval().count() > 0) watchdog_.start(service_.watchdog_interval().count());
+    if (service_.watchdog_interval().count() > 0) keep_watched();
+}
+
+void Daemon::keep_watched() {
+    service_.watchdog();
+    watchdog_.start(service_.watchdog_interval().count());
 }
 
 void Daemon::keep_house() {
@@ -342,11 +344,11 @@ void Daemon::on_file_changed() {
 Status Daemon::restart(const std::string& name) {
     Listener* listener = worker_.find(name);
     if (!listener) return fail(Errc::closed);
-    if (state_ != State::running) return fail(Errc::refused);
+    if (state_ != State::running || upgrading_) return fail(Errc::refused);
     const auto& wanted = *reloader_.find(name);
     Fd socket;
     if (listener->socket() < 0) {
-        auto taken = worker_.sockets.take(name, wanted.bind);
+        auto taken = open_listening(wanted);
         if (!taken) return tl::unexpected(taken.error());
         socket = std::move(*taken);
     }
@@ -362,6 +364,7 @@ Status Daemon::restart(const std::string& name) {
 Status Daemon::drain(const std::string& name) {
     Listener* listener = worker_.find(name);
     if (!listener) return fail(Errc::closed);
+    if (upgrading_) return fail(Errc::refused);  // the successor has its socket already
     log::write(log::Level::notice, "draining", {{"LISTENER", name}});
     listener->stop(listener->pool().context()->pool.drain_timeout.count());
     builtin_services_.look();

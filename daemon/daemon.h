@@ -46,7 +46,12 @@ private:
     void inherit();
     void report_not_inherited();
     void serve();
+    bool follow_predecessor();
     void keep_house();
+    void keep_watched();
+    void hand_over_sockets();
+    void hurry_predecessor();
+    void forget_predecessor();
     void apply_admin(std::unique_ptr<Listener>& listener, admin::Access access, Fd socket);
     bool fail_start(const config::Diagnostics& problems);
     void report_changes(const admin::ReloadOutcome& outcome);
@@ -61,7 +66,6 @@ private:
     void leave_shared();
     void on_predecessor(std::string_view message);
     void finish_upgrade(const admin::UpgradeOutcome& outcome);
-    void leave_to_successor();
 
     void reload_waiting();
     void stop_listeners(bool at_once);
@@ -82,6 +86,7 @@ private:
     void on_file_changed() override;
     // Upgrade::Events
     void on_successor_ready(pid_t successor) override;
+    void on_successor_serves(pid_t successor) override;
     void on_upgrade_failed(const std::string& why) override;
     void on_hurry() override;
     // admin::Control
@@ -109,9 +114,10 @@ private:
     std::unique_ptr<Listener> admin_local_, admin_tcp_;
     std::unique_ptr<Watcher> watcher_;
     std::unique_ptr<Signals> signals_;
-    LoopTimer write_wait_, drain_delay_, services_wait_, watchdog_, housekeeping_, daily_;
+    LoopTimer write_wait_, drain_delay_, predecessor_wait_, services_wait_, watchdog_, housekeeping_, daily_;
     Upgrade upgrade_;
-    std::unique_ptr<HandoverLink> predecessor_;  // while it lives
+    Fd line_;                                    // to the predecessor, until this process serves
+    std::unique_ptr<HandoverLink> predecessor_;  // afterwards, while it lives
     std::vector<Done> waiting_reloads_;          // until the file is written
     UpgradeDone upgrade_done_;
     State state_ = State::running;
@@ -119,6 +125,7 @@ private:
     bool signalled_ = false;  // to stop
     bool upgrading_ = false;  // no reload comes into force meanwhile
     bool telling_ = false;    // systemd, in the background
+    bool hurried_ = false;    // the predecessor was told to be over with it
     bool serving_ = false;    // it is the service; until then a predecessor is
     bool builtin_offered_ = false;
     bool services_hang_ = false;  // their end is not waited for any longer

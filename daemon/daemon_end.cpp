@@ -17,6 +17,8 @@ namespace {
 
 constexpr std::int64_t kAdminGrace = 500;     // ms for answers on the admin socket when all else has ended
 constexpr std::int64_t kServicesWait = 1000;  // ms for the end of the builtin services
+constexpr std::int64_t kHurryWait = 3000;     // ms for a predecessor that was told to hurry
+constexpr int kHandoverWait = 60'000;         // ms from being ready to `go`; the predecessor is less patient
 constexpr std::chrono::seconds kSystemdWait{1};
 
 bool has_stopped(const std::unique_ptr<Listener>& listener) {
@@ -43,7 +45,7 @@ void Daemon::on_signal(int number) {
     // A drain that began otherwise goes on.
     if (!std::exchange(signalled_, true)) return drain_all();
     log::write(log::Level::warning, "a second signal to stop: what is left is cut");
-    if (predecessor_) predecessor_->send("hurry");
+    hurry_predecessor();
     stop_listeners(true);
 }
 
@@ -59,6 +61,7 @@ void Daemon::drain_all() {
     longest += drain + config::Millis(5000);
     log::write(log::Level::notice, "stopping: draining");
     service_.stopping("draining", longest);
+    if (predecessor_) predecessor_wait_.start(longest.count());
     builtin_services_.look();
     leave_shared();
     drain_delay_.start(reloader_.config()->drain_delay.count());
@@ -145,12 +148,27 @@ void Daemon::inherit() {
     reloader_.set_inherited(std::move(tls));
     for (Inherited& item : given.fds) {
         const std::string name = unmarked(item.name, instance);
-        if (!holds_tickets(name)) worker_.sockets.offer(name.empty() ? item.name : name, std::move(item.fd));
+        if (is_socket(item.fd.get())) worker_.sockets.offer(name.empty() ? item.name : name, std::move(item.fd));
     }
-    if (given.predecessor)
-        predecessor_ = std::make_unique<HandoverLink>(worker_.loop, std::move(given.predecessor),
-                                                      [this](std::string_view text) { on_predecessor(text); });
-    if (predecessor_) predecessor_->send("pid " + std::to_string(::getpid()));
+    line_ = std::move(given.predecessor);
+    if (line_) HandoverLink::send(line_.get(), "pid " + std::to_string(::getpid()));
+}
+
+// The loop does not run before this process is the service: nothing is accepted, and signals wait.
+bool Daemon::follow_predecessor() {
+    if (!line_) return serve(), true;
+    HandoverLink::send(line_.get(), "ready");
+    if (HandoverLink::receive(line_.get(), kHandoverWait) != "go") {
+        log::write(log::Level::error, "the upgrade is off: the process before has ended, or has given it up");
+        return exit_code_ = 1, false;
+    }
+    predecessor_ = std::make_unique<HandoverLink>(worker_.loop, std::move(line_),
+                                                  [this](std::string_view text) { on_predecessor(text); });
+    log::write(log::Level::notice, "took over the sockets of the process before",
+               {{"PREDECESSOR", std::to_string(predecessor_->peer())}});
+    serve();
+    predecessor_->send("serving");
+    return true;
 }
 
 void Daemon::report_not_inherited() {
@@ -160,29 +178,32 @@ void Daemon::report_not_inherited() {
 }
 
 void Daemon::on_predecessor(std::string_view message) {
-    if (message == "go") {
-        log::write(log::Level::notice, "took over the sockets of the process before",
-                   {{"PREDECESSOR", std::to_string(predecessor_->peer())}});
-        return serve();
-    }
-    const auto process = std::to_string(predecessor_->peer());
+    if (!message.empty() || !predecessor_) return;
+    log::write(log::Level::notice, "the process before has ended",
+               {{"PREDECESSOR", std::to_string(predecessor_->peer())}});
+    forget_predecessor();
+}
+
+void Daemon::forget_predecessor() {
+    predecessor_->close();
     worker_.loop.defer_delete(std::exchange(predecessor_, nullptr));
-    if (serving_) {
-        log::write(log::Level::notice, "the process before has ended", {{"PREDECESSOR", process}});
-    } else {
-        log::write(log::Level::error, "the upgrade is off: the process before has ended, or has given it up",
-                   {{"PREDECESSOR", process}});
-        drain_all();
-    }
     leave_if_empty();
+}
+
+// This process is being stopped and has waited long enough: the one before is told once, and then left to itself.
+void Daemon::hurry_predecessor() {
+    if (!predecessor_) return;
+    if (std::exchange(hurried_, true)) return forget_predecessor();
+    predecessor_->send("hurry");
+    predecessor_wait_.start(kHurryWait);
 }
 
 // --- as the predecessor of another process ---
 
 void Daemon::upgrade(UpgradeDone done) {
-    if (state_ != State::running || !serving_) return done({0, "the daemon is starting or stopping"});
-    if (upgrading_) return done({0, "an upgrade is being done already"});
-    if (::getpid() == 1) return done({0, "process 1 cannot be followed by another: restart the container"});
+    if (state_ != State::running) return done({0, "the daemon is stopping", true});
+    if (upgrading_) return done({0, "an upgrade is being done already", true});
+    if (::getpid() == 1) return done({0, "process 1 cannot be followed by another: restart the container", true});
     upgrade_done_ = std::move(done);
     upgrading_ = true;
     // What is being reloaded comes into force first.
@@ -207,6 +228,7 @@ std::vector<Inherited> Daemon::legacy() {
 }
 
 void Daemon::on_upgrade_failed(const std::string& why) {
+    service_.take_back();
     log::write(log::Level::error, "upgrade failed, this process goes on: " + why);
     finish_upgrade({0, why});
 }
@@ -217,29 +239,29 @@ void Daemon::finish_upgrade(const admin::UpgradeOutcome& outcome) {
     reload_waiting();
 }
 
-void Daemon::on_successor_ready(pid_t successor) {
+void Daemon::on_successor_ready(pid_t successor) { service_.hand_over_to(successor); }
+
+// New connections are its own from now on, those of the admin sockets too.
+void Daemon::on_successor_serves(pid_t successor) {
     log::write(log::Level::notice, "upgrade: another process serves, this one drains",
                {{"SUCCESSOR", std::to_string(successor)}});
-    service_.hand_over_to(successor);
-    upgrade_.go();
+    serving_ = false;
+    hand_over_sockets();
+    drain_all();
     finish_upgrade({successor, ""});
-    leave_to_successor();
+    for (Listener* listener : {admin_local_.get(), admin_tcp_.get()})
+        if (listener) listener->stop(listener->pool().context()->pool.drain_timeout.count());
 }
 
-// New connections are the successor's from now on, those of the admin sockets too.
-void Daemon::leave_to_successor() {
-    serving_ = false;
+void Daemon::hand_over_sockets() {
     for (const auto& listener : worker_.listeners) listener->hand_over();
-    for (Listener* listener : {admin_local_.get(), admin_tcp_.get()}) {
-        if (!listener) continue;
-        listener->hand_over();
-        listener->stop(listener->pool().context()->pool.drain_timeout.count());
-    }
-    drain_all();
+    for (Listener* listener : {admin_local_.get(), admin_tcp_.get()})
+        if (listener) listener->hand_over();
 }
 
 void Daemon::on_hurry() {
     log::write(log::Level::warning, "the successor is being stopped: what is left is cut");
+    hurry_predecessor();
     stop_listeners(true);
 }
 

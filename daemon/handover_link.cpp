@@ -1,5 +1,6 @@
 #include "daemon/handover_link.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -31,8 +32,16 @@ pid_t HandoverLink::peer() const {
     return credentials.pid;
 }
 
-void HandoverLink::send(std::string_view message) {
-    (void)!::send(fd_.get(), message.data(), std::min(message.size(), kMaxMessage), MSG_NOSIGNAL | MSG_DONTWAIT);
+std::string HandoverLink::receive(int fd, int at_most_ms) {
+    pollfd entry{fd, POLLIN, 0};
+    std::array<char, kMaxMessage> buffer;
+    if (poll(&entry, 1, at_most_ms) <= 0) return "";
+    const auto got = ::recv(fd, buffer.data(), buffer.size(), MSG_DONTWAIT);
+    return got <= 0 ? "" : std::string(buffer.data(), static_cast<std::size_t>(got));
+}
+
+void HandoverLink::send(int fd, std::string_view message) {
+    (void)!::send(fd, message.data(), std::min(message.size(), kMaxMessage), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 void HandoverLink::on_readable() {

@@ -4,8 +4,9 @@
 //
 //   successor                        predecessor
 //   pid PID                    -->                       it has begun to load
-//   ready, or failed TEXT      -->                       it listens on all sockets; or why it does not
-//                              <--   go                  systemd was told: the successor is the service
+//   ready, or failed TEXT      -->                       all is prepared, its loop does not run yet; or why it is not
+//                              <--   go                  systemd was told that the successor is the service
+//   serving                    -->                       its loop runs: the predecessor drains
 //                              <--   (end)               it has drained; before `go`: the upgrade is off
 //   hurry                      -->                       it is to be over with the drain now
 
@@ -24,9 +25,14 @@ public:
     using Receiver = std::function<void(std::string_view message)>;
     HandoverLink(EventLoop& loop, Fd fd, Receiver on_message);
 
-    void send(std::string_view message);
-    pid_t peer() const;  // the process that made the line; for its successor
+    void send(std::string_view message) { send(fd_.get(), message); }
+    void close() { poll_.reset(); }  // nothing comes any more, though it may already be waiting
+    pid_t peer() const;              // the process that made the line; for its successor
+
     static std::pair<Fd, Fd> make_pair();
+    // While no loop runs. receive: "" for the end of the other side, or of the time (ms).
+    static void send(int fd, std::string_view message);
+    static std::string receive(int fd, int at_most_ms);
 
 private:
     void on_readable();

@@ -9,6 +9,7 @@
 #include "daemon/daemon.h"
 #include "daemon/inheritance.h"
 #include "daemon/process.h"
+#include "daemon/signals.h"
 
 namespace {
 
@@ -41,6 +42,7 @@ int run(const sluice::Options& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    sluice::hold_signals();
     sluice::leave_parent();
     sluice::prepare_process();
     const auto parsed = sluice::parse_options(argc, argv);

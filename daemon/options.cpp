@@ -10,8 +10,12 @@ namespace sluice {
 
 namespace {
 
-std::string own_program() {
+constexpr int kWrongUsage = 64;  // sysexits.h
+
+// By the path that it was called, so that a link which leads elsewhere later is followed.
+std::string own_program(const std::string& called) {
     std::error_code ignored;
+    if (called.find('/') != called.npos) return std::filesystem::absolute(called, ignored).string();
     return std::filesystem::read_symlink("/proc/self/exe", ignored).string();
 }
 
@@ -28,6 +32,11 @@ std::string bind_problem(const std::string& text) {
 
 }  // namespace
 
+bool Overrides::hides(const std::string& configured_socket) const {
+    return !admin_socket.empty() && configured_socket != admin_socket &&
+           configured_socket != config::AdminConfig().socket;
+}
+
 void Overrides::apply(config::Config& config) const {
     if (!admin_socket.empty()) config.admin.socket = admin_socket;
     config.admin.socket = instance_path(config.admin.socket, instance);
@@ -39,7 +48,8 @@ ParsedOptions parse_options(int argc, char** argv) {
     Options options;
     app.add_option("-c,--config", options.config, "Configuration file")->capture_default_str();
     app.add_option("--admin-socket", options.overrides.admin_socket,
-                   "Admin socket instead of the one in the file (admin.socket)");
+                   "Admin socket instead of the one in the file (admin.socket)")
+        ->envname("SLUICE_ADMIN_SOCKET");
     app.add_option("--instance", options.overrides.instance,
                    "Name of this one of several daemons on the same file; its admin socket is admin@NAME.sock")
         ->check(instance_problem);
@@ -63,10 +73,10 @@ ParsedOptions parse_options(int argc, char** argv) {
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
-        return {std::nullopt, app.exit(error) == 0 ? 0 : 1};
+        return {std::nullopt, app.exit(error) == 0 ? 0 : kWrongUsage};
     }
     if (!admin_bind.empty()) options.overrides.admin_bind = *config::parse_bind_address(admin_bind);
-    options.program = own_program();
+    options.program = own_program(argv[0]);
     options.arguments.assign(argv + 1, argv + argc);
     return {options, 0};
 }

@@ -16,6 +16,8 @@ struct Overrides {
     std::optional<config::BindAddress> admin_bind;  // the configuration's is not for instances: each needs its own
 
     void apply(config::Config& config) const;
+    // Whether somebody who wrote this path into the file should be told.
+    bool hides(const std::string& configured_socket) const;
 };
 
 struct Options {

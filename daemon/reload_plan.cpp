@@ -63,6 +63,13 @@ config::Diagnostic cannot_listen(const config::BindAddress& bind, config::Positi
     return {file, where, std::move(key), "cannot listen on " + bind.text() + ": " + why};
 }
 
+Result<Fd> open_listening(const config::ListenerConfig& wanted) {
+    auto socket = SocketSource::open(wanted.bind, sharing_of(wanted));
+    // As with a port, who may connect is not for the file's mode to say.
+    if (socket && is_unix(wanted.bind)) chmod(wanted.bind.path.c_str(), 0666);
+    return socket;
+}
+
 RunningState RunningState::of(Worker& worker, const Clusters& clusters, const websocket::PoolMap& websockets,
                               std::shared_ptr<const config::Config> config) {
     RunningState state{std::move(config), {}, running_upstreams(clusters), websockets};
@@ -118,16 +125,23 @@ tl::expected<ReloadPlan, Refusal> ReloadPlan::prepare(RunningState running, conf
     for (std::size_t i = 0; i < to.config.listeners.size(); ++i) plan.plan_listener(to.config.listeners[i], i, work);
     plan.plan_admin(to.config.admin, work);
     std::ranges::move(work.tls.problems, std::back_inserter(work.problems));
-    std::ranges::move(system_problems(to.config, file), std::back_inserter(work.problems));
+    auto unknown = system_problems(to.config, file);
+    work.wrong_file |= !unknown.empty();
+    std::ranges::move(unknown, std::back_inserter(work.problems));
     if (!work.problems.empty()) {
-        for (const std::string& path : plan.new_files_) ::unlink(path.c_str());
-        return tl::unexpected(Refusal{std::move(work.problems), std::move(work.tls.files)});
+        plan.drop();
+        return tl::unexpected(Refusal{std::move(work.problems), std::move(work.tls.files), work.wrong_file});
     }
     plan.warnings_ = std::move(to.warnings);
     std::ranges::move(work.tls.warnings, std::back_inserter(plan.warnings_));
     plan.files_ = std::move(work.tls.files);
     plan.config_ = std::make_shared<const config::Config>(std::move(to.config));
     return plan;
+}
+
+void ReloadPlan::drop() {
+    for (const std::string& path : new_files_) ::unlink(path.c_str());
+    steps_.clear();
 }
 
 void ReloadPlan::plan_listener(const config::ListenerConfig& wanted, std::size_t index, Work& work) {
@@ -183,24 +197,18 @@ Result<Fd> ReloadPlan::take_socket(const config::ListenerConfig& wanted, Work& w
         }
         if (clashes(other, wanted.bind)) return SocketSource::take_beside(wanted.bind, other.socket.get());
     }
-    auto socket = take_or_open(wanted.name, wanted.bind, sharing_of(wanted), work);
-    // As with a port, who may connect is not for the file's mode to say.
-    if (socket && is_unix(wanted.bind)) chmod(wanted.bind.path.c_str(), 0666);
-    return socket;
-}
-
-Result<Fd> ReloadPlan::take_or_open(const std::string& name, const config::BindAddress& bind, Sharing sharing,
-                                    Work& work) {
-    if (Fd offered = work.sockets.take_offered(name, bind)) return offered;
-    auto opened = SocketSource::open(bind, sharing);
-    if (opened && is_unix(bind)) new_files_.push_back(bind.path);
+    if (Fd offered = work.sockets.take_offered(wanted.name, wanted.bind)) return offered;
+    auto opened = open_listening(wanted);
+    if (opened && is_unix(wanted.bind)) new_files_.push_back(wanted.bind.path);
     return opened;
 }
 
 void ReloadPlan::plan_admin(const config::AdminConfig& wanted, Work& work) {
     const config::Config* running = work.running.config.get();
     const auto open = [&](const config::BindAddress& bind, const char* key) {
-        auto socket = take_or_open(key, bind, Sharing::alone, work);
+        if (Fd offered = work.sockets.take_offered(key, bind)) return offered;
+        auto socket = SocketSource::open(bind, Sharing::alone);
+        if (socket && is_unix(bind)) new_files_.push_back(bind.path);
         if (!socket) work.problems.push_back(cannot_listen(bind, {}, key, work.file, socket.error()));
         return socket ? std::move(*socket) : Fd();
     };
@@ -209,12 +217,11 @@ void ReloadPlan::plan_admin(const config::AdminConfig& wanted, Work& work) {
         admin_.local = open({.kind = config::BindAddress::Kind::unix_socket, .path = wanted.socket}, "admin.socket");
     if (wanted.bind && (!running || running->admin.bind != wanted.bind)) admin_.tcp = open(*wanted.bind, "admin.bind");
     if (!work.problems.empty() || (!opens && running->admin.group == wanted.group)) return;
-    if (const Status shared = share_with_group(wanted.socket, wanted.group); !shared)
-        work.problems.push_back(
-            {work.file,
-             {},
-             "admin.group",
-             "cannot give " + wanted.socket + " to the group: " + std::strerror(shared.error().native)});
+    const Status shared = share_with_group(wanted.socket, wanted.group);
+    if (shared) return;
+    work.wrong_file = true;
+    const std::string why = std::strerror(shared.error().native);
+    work.problems.push_back({work.file, {}, "admin.group", "cannot give " + wanted.socket + " to the group: " + why});
 }
 
 config::Diagnostics system_problems(const config::Config& config, const std::string& file) {
@@ -247,8 +254,11 @@ void ReloadPlan::commit(Worker& worker, Clusters& clusters, websocket::PoolMap& 
             listener.rebind(std::move(step.socket));  // not if it was drained meanwhile
     }
     retire(worker);
-    for (const auto& wanted : config_->listeners)
-        if (wanted.bind.kind == config::BindAddress::Kind::tcp) worker.find(wanted.name)->share(sharing_of(wanted));
+    for (const auto& wanted : config_->listeners) {
+        using Kind = config::BindAddress::Kind;
+        if (wanted.bind.kind == Kind::tcp) worker.find(wanted.name)->share(sharing_of(wanted));
+        if (wanted.bind.kind == Kind::systemd) worker.find(wanted.name)->hand_over();  // its file is the .socket unit's
+    }
     upstreams_.retire_others(clusters);
     websockets_.retire_others(websockets);
 }

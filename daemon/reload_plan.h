@@ -54,7 +54,7 @@ struct AdminSockets {
 struct Refusal {
     config::Diagnostics problems;
     std::map<std::string, FileState> files{};
-    bool unreadable = false;  // the file itself is wrong, and not what it names
+    bool wrong_file = false;  // time alone does not mend it, as it might an address in use
 };
 
 class ReloadPlan {
@@ -67,6 +67,9 @@ public:
 
     // Listeners that are no longer wanted move to worker.retiring and drain; `owner` is told when they are empty.
     void commit(Worker& worker, Clusters& clusters, websocket::PoolMap& websockets, Listener::Owner& owner) noexcept;
+
+    // Instead of commit(): nothing is left of it.
+    void drop();
 
     const std::vector<config::Change>& changes() const { return changes_; }
     const std::shared_ptr<const config::Config>& config() const { return config_; }
@@ -95,6 +98,7 @@ private:
         const config::SettingsTable& table;
         ConfiguredTls tls;
         config::Diagnostics problems{};
+        bool wrong_file = false;  // as of Refusal
     };
 
     void plan_listener(const config::ListenerConfig& wanted, std::size_t index, Work& work);
@@ -104,7 +108,6 @@ private:
     void plan_admin(const config::AdminConfig& wanted, Work& work);
     Destinations destinations() const { return {upstreams_.clusters(), websockets_.pools(), builtin_}; }
     Result<Fd> take_socket(const config::ListenerConfig& wanted, Work& work);
-    Result<Fd> take_or_open(const std::string& name, const config::BindAddress& bind, Sharing sharing, Work& work);
     bool take_back(Worker& worker, Step& step);
     void keep_running_pool(Step& step, Listener& listener) const;
     void retire(Worker& worker);
@@ -125,6 +128,8 @@ private:
 
 // Null if there is none of that name, or no configuration.
 const config::ListenerConfig* find_listener(const config::Config* config, const std::string& name);
+// A new socket as the listener wants it.
+Result<Fd> open_listening(const config::ListenerConfig& wanted);
 // "cannot listen on 127.0.0.1:80: Address already in use", at the key that asked for it.
 config::Diagnostic cannot_listen(const config::BindAddress& bind, config::Position where, std::string key,
                                  const std::string& file, const Error& error);

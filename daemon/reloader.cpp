@@ -59,6 +59,12 @@ Reloader::Reloader(Worker& worker, Clusters& clusters, const Modules& modules, s
 tl::expected<ReloadPlan, Refusal> Reloader::prepare(RunningState running) const {
     auto loaded = load_stable(file_, table_);
     if (!loaded) return tl::unexpected(Refusal{std::move(loaded.error()), {}, true});
+    if (const std::string& path = loaded->config.admin.socket; overrides_.hides(path))
+        loaded->warnings.push_back(
+            {file_,
+             {},
+             "admin.socket",
+             "has no effect: the command line or SLUICE_ADMIN_SOCKET has " + overrides_.admin_socket});
     overrides_.apply(loaded->config);
     running.builtin = builtin_;
     return ReloadPlan::prepare(std::move(running), std::move(*loaded), file_, modules_, worker_, table_);
@@ -87,17 +93,21 @@ void Reloader::run() {
     target_.on_reload_begins();
     ++jobs_;
     auto job = std::make_shared<Job>();
+    job->done = std::exchange(waiting_, {});
+    if (closed_) return finish(*job);
     job->running = RunningState::of(worker_, clusters_, websockets_, config_);
     job->clusters = clusters_.all();
     job->websockets = websockets_;
-    job->done = std::exchange(waiting_, {});
     in_background(
         worker_.loop, [this, job] { job->plan = prepare(std::move(job->running)); }, [this, job] { finish(*job); });
 }
 
 void Reloader::finish(Job& job) {
     --jobs_;
-    if (closed_) job.plan = tl::unexpected(Refusal{{{file_, {}, "", "the daemon is stopping"}}});
+    if (closed_) {
+        if (job.plan) job.plan->drop();
+        job.plan = tl::unexpected(Refusal{{{file_, {}, "", "the daemon is stopping"}}});
+    }
     admin::ReloadOutcome outcome = outcome_of(job.plan);
     refused_files_ = job.plan ? std::map<std::string, FileState>() : std::move(job.plan.error().files);
     if (job.plan) commit(*job.plan);

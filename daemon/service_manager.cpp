@@ -2,10 +2,12 @@
 
 #include <systemd/sd-daemon.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
+#include <utility>
 
 namespace sluice {
 
@@ -69,8 +71,12 @@ void ServiceManager::wait_until_heard(std::chrono::microseconds at_most) const {
 }
 
 void ServiceManager::hand_over_to(pid_t successor) {
-    notify("MAINPID=" + std::to_string(successor));
+    notify("WATCHDOG=1\nMAINPID=" + std::to_string(successor));
     silent_ = true;
+}
+
+void ServiceManager::take_back() {
+    if (std::exchange(silent_, false)) notify("MAINPID=" + std::to_string(::getpid()));
 }
 
 void ServiceManager::watchdog() const { notify("WATCHDOG=1"); }

@@ -31,6 +31,7 @@ public:
     void wait_until_heard(std::chrono::microseconds at_most) const;
     // Another process is the service from now on: the last that systemd hears from this one.
     void hand_over_to(pid_t successor);
+    void take_back();  // it was not: this one goes on
 
     // The loop is alive. To be called each watchdog_interval(), half of what systemd waits for; 0 = not wanted.
     void watchdog() const;

@@ -16,8 +16,12 @@ protected:
     ~SignalHandler() = default;
 };
 
+// Until there are Signals, those that would end the process without being meant to (SIGHUP, SIGUSR1) wait.
+void hold_signals();
+
 class Signals {
 public:
+    // Lets go of those that are held.
     Signals(EventLoop& loop, SignalHandler& handler, std::initializer_list<int> numbers);
 
 private:

@@ -50,12 +50,12 @@ std::vector<uv_stdio_container_t> descriptors_of(const std::vector<Inherited>& f
     return all;
 }
 
-constexpr std::string_view kPid = "pid ", kReady = "ready", kFailed = "failed ", kHurry = "hurry";
+constexpr std::string_view kPid = "pid ", kReady = "ready", kServing = "serving", kFailed = "failed ", kHurry = "hurry";
 
 }  // namespace
 
 Upgrade::Upgrade(EventLoop& loop, Events& events)
-    : loop_(loop), events_(events), patience_(loop, [this] { give_up(); }) {}
+    : loop_(loop), events_(events), patience_(loop, [this] { give_up("it does not serve after 30 seconds"); }) {}
 
 Status Upgrade::start(const std::string& program, const std::vector<std::string>& arguments,
                       std::vector<Inherited> fds) {
@@ -64,6 +64,7 @@ Status Upgrade::start(const std::string& program, const std::vector<std::string>
     successor_ = 0;
     if (const Status started = spawn(program, arguments, fds, theirs.get()); !started) return started;
     link_ = std::make_unique<HandoverLink>(loop_, std::move(ours), [this](std::string_view text) { on_message(text); });
+    stage_ = Stage::loading;
     patience_.start(kPatience);
     return {};
 }
@@ -92,23 +93,23 @@ Status Upgrade::spawn(const std::string& program, std::vector<std::string> argum
     return sluice::fail(Errc::system, -result);
 }
 
-void Upgrade::go() {
-    gone_ = true;
-    patience_.stop();
-    link_->send("go");
-}
-
 void Upgrade::call_off() {
-    if (link_ && !gone_) fail("the daemon is stopping");
+    if (stage_ == Stage::loading || stage_ == Stage::told) give_up("the daemon is stopping");
 }
 
 void Upgrade::on_message(std::string_view message) {
-    if (message == kHurry) return events_.on_hurry();
-    if (gone_) return;
-    if (message.starts_with(kPid)) {
+    if (stage_ == Stage::over) {
+        if (message == kHurry) events_.on_hurry();
+    } else if (message.starts_with(kPid)) {
         successor_ = static_cast<pid_t>(std::atol(std::string(message.substr(kPid.size())).c_str()));
-    } else if (message == kReady && successor_ != 0) {
+    } else if (message == kReady && stage_ == Stage::loading) {
+        stage_ = Stage::told;
         events_.on_successor_ready(successor_);
+        link_->send("go");
+    } else if (message == kServing && stage_ == Stage::told) {
+        stage_ = Stage::over;
+        patience_.stop();
+        events_.on_successor_serves(successor_);
     } else {
         fail(message.starts_with(kFailed) ? std::string(message.substr(kFailed.size())) : "it has ended");
     }
@@ -116,14 +117,16 @@ void Upgrade::on_message(std::string_view message) {
 
 // Who hangs does not see the end of the line, and would hold the sockets for ever. That the line is open shows that it
 // lives, and that nobody else has its number.
-void Upgrade::give_up() {
-    if (child_) uv_process_kill(child_.get(), SIGKILL);
+void Upgrade::give_up(const std::string& why) {
     if (successor_ != 0) ::kill(successor_, SIGKILL);
-    fail("it does not serve after 30 seconds");
+    fail(why);
 }
 
 void Upgrade::fail(const std::string& why) {
+    stage_ = Stage::none;
     patience_.stop();
+    if (child_) uv_process_kill(child_.get(), SIGKILL);
+    link_->close();
     loop_.defer_delete(std::exchange(link_, nullptr));
     events_.on_upgrade_failed(why);
 }

@@ -20,8 +20,10 @@ class Upgrade {
 public:
     class Events {
     public:
+        // It is prepared: whoever watches over this process is to be told that the other is the service.
         virtual void on_successor_ready(pid_t successor) = 0;
-        virtual void on_upgrade_failed(const std::string& why) = 0;
+        virtual void on_successor_serves(pid_t successor) = 0;
+        virtual void on_upgrade_failed(const std::string& why) = 0;  // also after on_successor_ready
         virtual void on_hurry() = 0;  // the successor is being stopped and waits for this process
 
     protected:
@@ -29,19 +31,16 @@ public:
     };
     Upgrade(EventLoop& loop, Events& events);
 
-    bool running() const { return link_ != nullptr; }
     // The error: why the program could not be started. `arguments` without the program itself.
     Status start(const std::string& program, const std::vector<std::string>& arguments, std::vector<Inherited> fds);
-    // Systemd knows the successor; it is the daemon now.
-    void go();
-    // The daemon is stopping: the successor, if it is not the daemon yet, leaves.
+    // The daemon is stopping: the successor, if it does not serve yet, is ended.
     void call_off();
 
 private:
     Status spawn(const std::string& program, std::vector<std::string> arguments, const std::vector<Inherited>& fds,
                  int link);
     void on_message(std::string_view message);
-    void give_up();
+    void give_up(const std::string& why);
     void fail(const std::string& why);
 
     EventLoop& loop_;
@@ -50,7 +49,7 @@ private:
     std::unique_ptr<HandoverLink> link_;
     UvPtr<uv_process_t> child_;  // until it has left us behind, or has ended
     pid_t successor_ = 0;        // once it has told
-    bool gone_ = false;          // said go
+    enum class Stage { none, loading, told, over } stage_ = Stage::none;
 };
 
 }  // namespace sluice

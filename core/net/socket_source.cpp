@@ -109,6 +109,11 @@ bool has_siblings(int fd) {
     return std::ranges::count(listening, ours->second, [](const auto& entry) { return entry.second; }) > 1;
 }
 
+bool is_socket(int fd) {
+    struct stat info;
+    return fstat(fd, &info) == 0 && S_ISSOCK(info.st_mode);
+}
+
 std::uint64_t socket_id(int fd) {
     struct stat info;
     return fd >= 0 && fstat(fd, &info) == 0 ? info.st_ino : 0;
@@ -153,9 +158,12 @@ Result<Fd> SocketSource::open(const config::BindAddress& bind, Sharing sharing) 
 Result<Fd> SocketSource::take_beside(const config::BindAddress& bind, int leaving) {
     const auto wanted = Address::from(bind);
     if (!wanted) return tl::unexpected(wanted.error());
+    int shared = 0;
+    socklen_t length = sizeof shared;
+    getsockopt(leaving, SOL_SOCKET, SO_REUSEPORT, &shared, &length);
     set_sharing(leaving, Sharing::shared);
     auto fd = open_socket(*wanted, bind, Sharing::shared);
-    set_sharing(leaving, Sharing::alone);
+    if (shared == 0) set_sharing(leaving, Sharing::alone);  // it may be that it does not leave
     if (fd) set_sharing(fd->get(), Sharing::alone);
     return fd;
 }

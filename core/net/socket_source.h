@@ -59,6 +59,8 @@ private:
 // Whether other sockets listen on the same address as this one of TCP.
 bool has_siblings(int fd);
 
+bool is_socket(int fd);
+
 // Tells one socket of the system from all others for as long as it exists; 0 for none.
 std::uint64_t socket_id(int fd);
 

@@ -29,6 +29,7 @@ struct ReloadOutcome {
 struct UpgradeOutcome {
     std::int64_t successor = 0;  // its process id; 0 = there is none
     std::string error;
+    bool refused = false;  // it was not even tried
 };
 
 struct DaemonStatus {

@@ -135,7 +135,7 @@ void drain(AdminHandler&, Call& call) {
 void upgrade(AdminHandler&, Call& call) {
     call.control.upgrade([reply = call.reply](const UpgradeOutcome& outcome) {
         if (outcome.successor != 0) return reply(200, {{"ok", true}, {"pid", outcome.successor}});
-        reply(500, error_json(outcome.error));
+        reply(outcome.refused ? 409 : 500, error_json(outcome.error));
     });
 }
 

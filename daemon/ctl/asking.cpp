@@ -37,12 +37,12 @@ std::vector<std::string> complaints_of(const Json& answer, int status) {
 }
 
 Answer not_understood(const Place& place) {
-    return {place, kNotReached, "", nullptr, {"the answer is not JSON: is this the admin socket of sluiced?"}};
+    return {place, kNotReached, "", nullptr, {"the answer is not understood: is this the admin socket of sluiced?"}};
 }
 
 Json parse(const std::string& body) {
     auto json = Json::parse(body, nullptr, false);
-    return json.is_discarded() ? Json(nullptr) : json;
+    return json.is_object() ? json : Json(nullptr);
 }
 
 OrderedJson labelled(const Place& place, std::string_view body) {
@@ -86,9 +86,7 @@ Answer ask(const Place& place, const Request& request) {
 }
 
 std::vector<Answer> ask_each(const Places& places, const Request& request) {
-    std::vector<Answer> answers;
-    for (const auto& place : places) answers.push_back(ask(place, request));
-    return answers;
+    return all_at_once(places, [&](const Place& place) { return ask(place, request); });
 }
 
 std::vector<Said> good_ones(const std::vector<Answer>& answers) {

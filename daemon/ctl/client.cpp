@@ -17,6 +17,8 @@ namespace sluice::ctl {
 namespace {
 
 constexpr std::size_t kMaxHead = 64 * 1024;
+constexpr int kLookPatience = 10;  // s; a daemon that is not hung answers at once, but the machine may be busy
+constexpr int kDeedPatience = 60;  // s; a reload waits for the file's text to be read and checked
 
 class Socket {
 public:
@@ -56,7 +58,8 @@ tl::unexpected<Unreachable> not_http(const std::string& path) {
 }
 
 void set_patience(int fd, const Request& request) {
-    const timeval patience{request.patience_seconds, 0};
+    const int usual = request.method == "GET" ? kLookPatience : kDeedPatience;
+    const timeval patience{request.patience_seconds.value_or(usual), 0};
     ::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
     if (!request.follows) ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
 }

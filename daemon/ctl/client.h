@@ -4,6 +4,7 @@
 // It knows nothing of commands or JSON, and prints nothing.
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
@@ -14,8 +15,8 @@ struct Request {
     std::string method;
     std::string target;  // path and query, already encoded
     std::string body;
-    bool follows = false;       // the answer may stay silent for any time
-    int patience_seconds = 60;  // a reload waits for the file's text to be read and checked
+    bool follows = false;                 // the answer may stay silent for any time
+    std::optional<int> patience_seconds;  // what is usual for the method
 };
 
 struct Reply {

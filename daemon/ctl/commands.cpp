@@ -41,6 +41,18 @@ Places answered(const std::vector<Answer>& answers) {
     return places;
 }
 
+// What the figures leave out.
+std::string absent_lines(const std::vector<Answer>& answers, Colours colours) {
+    std::string text;
+    for (const auto& answer : answers) {
+        if (answer.code == kDone) continue;
+        const auto line = fmt::format("instance {} {}", shown_name(answer.place.instance),
+                                      answer.code == kRefused ? "refuses" : "does not answer");
+        text += painted(line, Paint::bad, colours) + '\n';
+    }
+    return text;
+}
+
 Json as_it_is(Json sum, const Options&, const Places&) { return sum; }
 
 int show(const Options& options, const Request& request, View view, Finish finish = as_it_is) {
@@ -49,7 +61,9 @@ int show(const Options& options, const Request& request, View view, Finish finis
     const auto answers = ask_each(places, request);
     const auto good = good_ones(answers);
     if (options.output == Output::json) print_json(answers);
-    else if (!good.empty()) fmt::print("{}", view(finish(sum_of(good), options, answered(answers)), options.colours));
+    else if (!good.empty())
+        fmt::print("{}{}", absent_lines(answers, options.colours),
+                   view(finish(sum_of(good), options, answered(answers)), options.colours));
     return complain(answers);
 }
 
@@ -84,9 +98,10 @@ int act(const Options& options, const Deed& deed) {
 
 int act(const Options& options, Request request, View view) { return act(options, {std::move(request), view, view}); }
 
-// The daemon that is upgraded says who follows it, and its status who it is itself.
+// The daemon that is upgraded says who follows it, and its status who it is itself. One that hangs is not waited for.
 Answer ask_upgrade(const Place& place, const Request& request) {
-    const auto before = ask(place, {"GET", "/v1/status"});
+    auto before = ask(place, {"GET", "/v1/status"});
+    if (before.code != kDone) return before;
     auto answer = ask(place, request);
     if (answer.json.is_object()) answer.json["predecessor_pid"] = member(before.json, "pid");
     return answer;
@@ -99,7 +114,7 @@ Json with_configurations(Json sum, const Options&, const Places& places) {
 }
 
 Json up_to_limit(Json sum, const Options& options, const Places&) {
-    const auto limit = options.limit.empty() ? kUsualLimit : std::stoull(options.limit);
+    const auto limit = options.limit.value_or(kUsualLimit);
     auto& rows = sum["connections"];
     if (!rows.is_array() || rows.size() <= limit) return sum;
     rows.erase(rows.begin() + static_cast<std::ptrdiff_t>(limit), rows.end());
@@ -172,13 +187,16 @@ int run_undrain_endpoint(const Options& options) {
 }
 
 std::string connections_target(const Options& options) {
-    const std::pair<const char*, const std::string*> filters[] = {
-        {"listener", &options.name}, {"state", &options.state}, {"peer", &options.peer}, {"limit", &options.limit}};
+    const std::pair<const char*, std::string> filters[] = {
+        {"listener", options.name},
+        {"state", options.state},
+        {"peer", options.peer},
+        {"limit", options.limit ? std::to_string(*options.limit) : ""}};
     std::string target = "/v1/connections";
     char separator = '?';
     for (const auto& [key, value] : filters) {
-        if (value->empty()) continue;
-        target += fmt::format("{}{}={}", separator, key, percent_encode(*value));
+        if (value.empty()) continue;
+        target += fmt::format("{}{}={}", separator, key, percent_encode(value));
         separator = '&';
     }
     return target;

@@ -1,7 +1,7 @@
 #pragma once
 // The commands of sluicectl. Each one asks the daemon once, prints the outcome, and returns the exit code.
 // Where there are several daemons, those that show something show the sum of all, and those that do something do it with
-// one after the other; the exit code is the worst one.
+// one after the other; the exit code is the worst one. One that does not answer is named, and the others shown.
 // Answers go to stdout, reasons for a refusal and for no answer to stderr.
 
 #include <cstdint>
@@ -21,13 +21,13 @@ struct Options {
     std::optional<std::string> instance;  // only this one; "" is the daemon that has no name
     Output output = Output::table;
     Colours colours = Colours::off;
-    std::string name;      // restart, drain, connections, grpc: a listener; upstream: its name
-    std::string address;   // upstream drain, undrain: an endpoint
-    std::string state;     // connections
-    std::string peer;      // connections
-    std::string limit;     // connections
-    std::string file;      // plan
-    std::uint64_t id = 0;  // kill
+    std::string name;                    // restart, drain, connections, grpc: a listener; upstream: its name
+    std::string address;                 // upstream drain, undrain: an endpoint
+    std::string state;                   // connections
+    std::string peer;                    // connections
+    std::string file;                    // plan
+    std::uint64_t id = 0;                // kill
+    std::optional<std::uint64_t> limit;  // connections
     Follow follow = Follow::no;
 };
 

@@ -6,8 +6,8 @@
 #include <cstdio>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <string>
 #include <string_view>
-#include <thread>
 #include <vector>
 
 #include "daemon/ctl/asking.h"
@@ -16,6 +16,8 @@
 
 namespace sluice::ctl {
 namespace {
+
+const Request kWho{"GET", "/v1/status"};
 
 struct Event {
     std::string time;
@@ -51,46 +53,73 @@ Answer read_events(const Place& place, const Request& request, const LineSink& s
     return reply->ok() ? Answer{place} : refused(place, *reply);
 }
 
-int follow(Screen& screen, const Place& place, const Request& request) {
-    const auto answer = read_events(
-        place, request, [&](std::string_view line) { print_line(screen, event_text(screen, place, line)); });
+int tell(Screen& screen, const Answer& answer) {
     const std::lock_guard lock(screen.mutex);
     return complain(answer, screen.asked);
 }
 
-// A thread for each, since a daemon may be silent for any time.
-int follow_all(Screen& screen, const Places& places, const Request& request) {
-    std::vector<int> codes(places.size(), kDone);
-    std::vector<std::jthread> threads;
-    for (std::size_t i = 0; i < places.size(); ++i)
-        threads.emplace_back([&, i] { codes[i] = follow(screen, places[i], request); });
-    threads.clear();
-    return std::ranges::max(codes);
+void tell(Screen& screen, const Place& place, const std::string& text) {
+    const std::lock_guard lock(screen.mutex);
+    complain(label(place, screen.asked) + text);
 }
 
-int show_sorted(Screen& screen, const Places& places, const Request& request) {
+// Until nobody else takes over: the successor of a daemon that is upgraded listens at the same place at once. Its events
+// are all new, while the same process again has cut us off for a reason.
+int follow(Screen& screen, const Place& place) {
+    const Request request{.method = "GET", .target = "/v1/events?follow=true", .body = "", .follows = true};
+    auto process = ask(place, kWho);
+    while (process.code == kDone) {
+        const auto answer = read_events(
+            place, request, [&](std::string_view line) { print_line(screen, event_text(screen, place, line)); });
+        if (answer.code == kRefused) return tell(screen, answer);
+        const auto pid = text_of(process.json, "pid");
+        process = ask(place, kWho);
+        const auto next = text_of(process.json, "pid");
+        if (process.code != kDone || next == pid) {
+            tell(screen, place, fmt::format("process {} sends no more events", pid));
+            return std::max(tell(screen, process), kNotReached);
+        }
+        tell(screen, place, fmt::format("process {} sends no more events, process {} is followed now", pid, next));
+    }
+    return tell(screen, process);
+}
+
+struct History {
+    Answer answer;
     std::vector<Event> events;
-    std::vector<Answer> answers;
-    for (const auto& place : places)
-        answers.push_back(read_events(place, request, [&](std::string_view line) {
-            const auto event = Json::parse(line, nullptr, false);
-            events.push_back({text_of(event, "time"), event_text(screen, place, line)});
-        }));
+};
+
+History read_history(const Screen& screen, const Place& place) {
+    History history;
+    history.answer = read_events(place, {"GET", "/v1/events"}, [&](std::string_view line) {
+        const auto event = Json::parse(line, nullptr, false);
+        history.events.push_back({text_of(event, "time"), event_text(screen, place, line)});
+    });
+    return history;
+}
+
+int show_sorted(Screen& screen, const Places& places) {
+    const auto histories = all_at_once(places, [&](const Place& place) { return read_history(screen, place); });
+    std::vector<Event> events;
+    for (const auto& history : histories) events.insert(events.end(), history.events.begin(), history.events.end());
     std::ranges::stable_sort(events, {}, &Event::time);
     for (const auto& event : events) print_line(screen, event.text);
-    return complain(answers);
+    int code = kDone;
+    for (const auto& history : histories) code = std::max(code, tell(screen, history.answer));
+    return code;
+}
+
+int follow_all(Screen& screen, const Places& places) {
+    return std::ranges::max(all_at_once(places, [&](const Place& place) { return follow(screen, place); }));
 }
 
 }  // namespace
 
 int run_events(const Options& options) {
-    const bool follows = options.follow == Follow::yes;
-    const Request request{"GET", follows ? "/v1/events?follow=true" : "/v1/events", "", follows};
     const auto places = places_of(options);
     Screen screen{options, places.size() > 1 ? Asked::several : Asked::one};
     for (const auto& place : places) screen.name_width = std::max(screen.name_width, shown_name(place.instance).size());
-    if (places.size() == 1) return follow(screen, places.front(), request);
-    return follows ? follow_all(screen, places, request) : show_sorted(screen, places, request);
+    return options.follow == Follow::yes ? follow_all(screen, places) : show_sorted(screen, places);
 }
 
 }  // namespace sluice::ctl

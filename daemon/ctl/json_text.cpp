@@ -81,6 +81,13 @@ std::string counters(const Json& object) {
     return text;
 }
 
+bool has_certificate(const Json& owner, const Json& certificate) {
+    const auto& fingerprint = member(certificate, "fingerprint");
+    for (const auto& one : member(member(owner, "tls"), "certificates"))
+        if (member(one, "fingerprint") == fingerprint) return true;
+    return false;
+}
+
 std::string certificate_text(const Json& certificate, const std::string& name, Colours colours) {
     constexpr double kSoon = 14;  // days
     const double days = number(certificate, "days_left");

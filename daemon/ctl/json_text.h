@@ -22,6 +22,8 @@ std::uint64_t millis(const Json& object, const char* key);
 Cell word(const Json& object, const char* key);
 // "keep_alive_timeout 3, peer_closed 12": the counters of an object that are not zero.
 std::string counters(const Json& object);
+// `owner`: a listener or an upstream.
+bool has_certificate(const Json& owner, const Json& certificate);
 // A line; `name`: whose certificate it is.
 std::string certificate_text(const Json& certificate, const std::string& name, Colours colours);
 

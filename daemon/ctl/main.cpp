@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <limits>
 #include <string>
 
 #include "core/base/instance.h"
@@ -31,7 +32,9 @@ void add_connections(CLI::App& app, Chosen& chosen) {
     sub->add_option("--state", options.state, "Only those in this state")
         ->check(CLI::IsMember({"handshake", "header", "body", "idle", "write", "open", "drain"}));
     sub->add_option("--peer", options.peer, "Only those from this address");
-    sub->add_option("--limit", options.limit, "At most so many")->check(CLI::PositiveNumber);
+    sub->add_option("--limit", options.limit, "At most so many")
+        ->type_name("N")
+        ->check(CLI::Range(1, std::numeric_limits<int>::max()));
 }
 
 // Their own subcommands are looked for before those of the program: `upstream NAME drain ADDRESS`.
@@ -104,12 +107,10 @@ int run(int argc, char** argv) {
     app.set_version_flag("--version", SLUICE_VERSION);
     add_daemons(app, chosen.options);
     app.footer(
-        "With several daemons (admin@NAME.sock beside the socket) what is shown is their sum, limits are for each, "
-        "and\n"
-        "what is done is done with one after the other. --json then prints {\"instances\": [{\"instance\": NAME, "
-        "...}]}: the\n"
-        "answer of each as it came, nothing is summed; of events a line each. `plan` asks the first; `kill` wants\n"
-        "--instance.\n"
+        "With several daemons (admin@NAME.sock beside the socket) what is shown is their sum, limits are for\n"
+        "each, and what is done is done with one after the other. One that does not answer is named.\n"
+        "--json then prints {\"instances\": [{\"instance\": NAME, ...}]}: the answer of each as it came, nothing\n"
+        "is summed; of events a line each. `plan` asks the first; `kill` wants --instance.\n"
         "Exit codes: 0 done, 1 refused, 2 cannot reach the daemon; of several the worst.");
     app.require_subcommand(1);
     app.fallthrough();

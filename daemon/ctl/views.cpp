@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <array>
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <string_view>
 #include <utility>
@@ -73,7 +73,7 @@ Table listener_table(const Json& listeners) {
     return table;
 }
 
-std::string details(const Json& listener, Colours colours) {
+std::string details(const Json& listener) {
     const auto name = text_of(listener, "name");
     const auto& pool = member(listener, "pool");
     const auto& tls = member(listener, "tls");
@@ -81,7 +81,7 @@ std::string details(const Json& listener, Colours colours) {
     const auto& http2 = member(listener, "http2");
     const auto& grpc = member(listener, "grpc");
     const auto& websocket = member(listener, "websocket");
-    const std::array<std::pair<const char*, const Json*>, 13> groups = {{
+    const CounterGroup groups[] = {
         {"rejected", &member(pool, "rejected")},
         {"closed", &member(pool, "closed")},
         {"draining", &member(listener, "draining")},
@@ -95,13 +95,23 @@ std::string details(const Json& listener, Colours colours) {
         {"grpc statuses", &member(grpc, "statuses")},
         {"websockets", &websocket},
         {"websockets closed", &member(websocket, "closed")},
-    }};
+    };
+    return counter_lines(name, groups);
+}
+
+bool has_certificate_there(const Json& process, const Json& listener, const Json& certificate) {
+    for (const auto& one : member(process, "listeners"))
+        if (member(one, "name") == member(listener, "name")) return has_certificate(one, certificate);
+    return false;
+}
+
+std::string certificate_lines(const Json& status, const Json& listener, Colours colours) {
     std::string text;
-    for (const auto& [title, group] : groups) {
-        const auto list = counters(*group);
-        if (!list.empty()) text += fmt::format("{} {}: {}\n", name, title, escape_control(list));
+    for (const auto& certificate : member(member(listener, "tls"), "certificates")) {
+        const auto label = holders_label(
+            status, [&](const Json& process) { return has_certificate_there(process, listener, certificate); });
+        text += certificate_text(certificate, label + text_of(listener, "name"), colours);
     }
-    for (const auto& certificate : member(tls, "certificates")) text += certificate_text(certificate, name, colours);
     return text;
 }
 
@@ -142,6 +152,25 @@ std::string changes_text(const Json& changes, Colours colours) {
     return table.rows.empty() ? "no changes\n" : render(table, colours);
 }
 
+enum class Rank { error, warning };
+
+struct Problem {
+    Rank rank;
+    std::string text;
+    bool operator==(const Problem&) const = default;
+};
+
+std::vector<Problem> problems_of(const Json& process) {
+    std::vector<Problem> problems;
+    for (auto& reason : reasons(member(process, "last_reload"))) problems.push_back({Rank::error, std::move(reason)});
+    for (const auto& warning : member(process, "warnings")) problems.push_back({Rank::warning, scalar(warning)});
+    return problems;
+}
+
+bool contains(const std::vector<Problem>& problems, const Problem& problem) {
+    return std::ranges::find(problems, problem) != problems.end();
+}
+
 std::string warnings_text(const Json& answer, Colours colours) {
     std::string text;
     for (const auto& warning : member(answer, "warnings")) {
@@ -161,14 +190,31 @@ std::string reload_summary(const Json& reload) {
     return fmt::format("reload failed {}", when);
 }
 
+// Those of several daemons are taken from their own answers, for a sum does not say whose they are.
 std::string problem_lines(const Json& status, Colours colours) {
+    const auto& processes = member(status, "processes");
+    std::vector<Problem> all;
+    for (const auto& process : processes.is_array() ? processes : Json::array({status}))
+        for (const auto& problem : problems_of(process))
+            if (!contains(all, problem)) all.push_back(problem);
+    std::ranges::stable_sort(all, {}, &Problem::rank);
     std::string text;
-    for (const auto& reason : reasons(member(status, "last_reload"))) {
-        text += painted("error    " + escape_control(reason), Paint::bad, colours) + '\n';
+    for (const auto& problem : all) {
+        const auto label =
+            holders_label(status, [&](const Json& process) { return contains(problems_of(process), problem); });
+        const bool error = problem.rank == Rank::error;
+        text += painted((error ? "error    " : "warning  ") + escape_control(label + problem.text),
+                        error ? Paint::bad : Paint::warning, colours) +
+                '\n';
     }
-    for (const auto& warning : member(status, "warnings")) {
-        text += painted("warning  " + escape_control(scalar(warning)), Paint::warning, colours) + '\n';
-    }
+    return text;
+}
+
+std::string counter_lines(const std::string& name, std::span<const CounterGroup> groups) {
+    std::string text;
+    for (const auto& [title, group] : groups)
+        if (const auto list = counters(*group); !list.empty())
+            text += escape_control(fmt::format("{} {}: {}", name, title, list)) + '\n';
     return text;
 }
 
@@ -187,7 +233,7 @@ std::string status_text(const Json& status, Colours colours) {
     text += '\n' + render(listener_table(listeners), colours);
     if (!member(status, "upstreams").empty()) text += '\n' + upstreams_text(status, colours);
     std::string more;
-    for (const auto& listener : listeners) more += details(listener, colours);
+    for (const auto& listener : listeners) more += details(listener) + certificate_lines(status, listener, colours);
     return text + (more.empty() ? "" : '\n' + more) + pending_text(status, colours);
 }
 

@@ -2,7 +2,10 @@
 // The daemon's JSON answers as text for people. Pure functions: JSON in, text out.
 // They must not fail on an answer of a newer or older daemon: what is missing is shown as "-".
 
+#include <functional>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "daemon/ctl/json_text.h"
@@ -26,6 +29,11 @@ std::string processes_note(const Json& answer);
 // "reloaded 2026-11-23T02:55:31.872Z, changes: 2"
 std::string reload_summary(const Json& reload);
 std::string problem_lines(const Json& status, Colours colours);
+// "instance 2: " in front of what is true of some of the processes of a sum only; "" if it is of all, or of one daemon.
+std::string holders_label(const Json& answer, const std::function<bool(const Json& process)>& holds);
+// A line for each group of counters of which some are not zero: "web closed: peer_closed 12".
+using CounterGroup = std::pair<const char*, const Json*>;
+std::string counter_lines(const std::string& name, std::span<const CounterGroup> groups);
 // With a column in front that says which instance a row is of, if there are several; `rows`: what the table is made of.
 Table with_instances(const Json& rows, Table table);
 

@@ -1,7 +1,9 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "core/base/text.h"
 #include "daemon/ctl/sockets.h"
@@ -86,6 +88,15 @@ std::string processes_note(const Json& answer) {
     if (processes.size() == 1) return "1 process answers\n";
     return fmt::format("{} processes; limits are for each of them, percentiles are the worst of them\n",
                        processes.size());
+}
+
+std::string holders_label(const Json& answer, const std::function<bool(const Json&)>& holds) {
+    const auto& processes = member(answer, "processes");
+    std::vector<std::string> names;
+    for (const auto& one : processes)
+        if (holds(one)) names.push_back(instance_of(one));
+    if (names.empty() || names.size() == processes.size()) return "";
+    return fmt::format("instance {}: ", fmt::join(names, ", "));
 }
 
 Table with_instances(const Json& rows, Table table) {

@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include <array>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -116,6 +115,17 @@ std::string head_lines(const Json& upstream, Colours colours) {
     return text;
 }
 
+std::string counter_details(const Json& endpoint, const std::string& address) {
+    const auto& tls = member(endpoint, "tls");
+    const CounterGroup groups[] = {
+        {"failures", &member(endpoint, "failures")},
+        {"checks", &member(endpoint, "checks")},
+        {"handshakes", &tls},
+        {"handshakes failed", &member(tls, "failed")},
+    };
+    return counter_lines(address, groups);
+}
+
 // What is worth a line only where there is something of it.
 std::string details(const Json& endpoint) {
     const auto address = text_of(endpoint, "address");
@@ -123,14 +133,7 @@ std::string details(const Json& endpoint) {
     std::string text;
     const auto brought = text_of(endpoint, "configured");
     if (brought != address && brought != "-") text += line("configured as " + brought);
-    const std::array<std::pair<const char*, const Json*>, 4> groups = {{
-        {"failures", &member(endpoint, "failures")},
-        {"checks", &member(endpoint, "checks")},
-        {"handshakes", &member(endpoint, "tls")},
-        {"handshakes failed", &member(member(endpoint, "tls"), "failed")},
-    }};
-    for (const auto& [title, group] : groups)
-        if (const auto list = counters(*group); !list.empty()) text += line(fmt::format("{}: {}", title, list));
+    text += counter_details(endpoint, address);
     const auto handshake = text_of(member(endpoint, "tls"), "last_failure");
     if (handshake != "-") text += line("last handshake failed: " + handshake);
     if (number(endpoint, "ejections") > 0) text += line("ejections: " + text_of(endpoint, "ejections"));
@@ -180,8 +183,11 @@ std::string upstream_text(const Json& upstream, Colours colours) {
     const auto& endpoints = member(upstream, "endpoints");
     auto text = head_lines(upstream, colours) + '\n' + render(endpoint_table(endpoints), colours);
     std::string more;
-    for (const auto& certificate : member(member(upstream, "tls"), "certificates"))
-        more += certificate_text(certificate, text_of(upstream, "name"), colours);
+    for (const auto& certificate : member(member(upstream, "tls"), "certificates")) {
+        const auto label =
+            holders_label(upstream, [&](const Json& process) { return has_certificate(process, certificate); });
+        more += certificate_text(certificate, label + text_of(upstream, "name"), colours);
+    }
     for (const auto& endpoint : endpoints) more += details(endpoint);
     return text + (more.empty() ? "" : '\n' + more);
 }

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from support import configs, settings
+from support import configs, service_load, settings
 from support.certificates import Certificates
 from support.daemon import Sluice
 from support.succession import adopt_orphans
@@ -26,6 +26,24 @@ def pytest_sessionstart():
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     adopt_orphans()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item):
+    yield
+    item.user_properties += [("figures", line) for line in service_load.figures]
+    service_load.figures.clear()
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What a load has met, which is of interest although all went well. tests/run shows these lines too."""
+    reports = [report for group in terminalreporter.stats.values() for report in group
+               if getattr(report, "when", "") == "call"]
+    lines = [line for report in reports for name, line in report.user_properties if name == "figures"]
+    if lines:
+        terminalreporter.section("figures")
+    for line in lines:
+        terminalreporter.line(f"figures: {line}")
 
 
 SERVERS = {"http": H1Server, "http2": H2Server}

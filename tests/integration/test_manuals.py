@@ -96,7 +96,7 @@ def test_each_option_of_sluiced_is_in_its_manual_and_completion(daemon_page):
 
 def test_exit_codes_and_signals_are_in_the_manual(daemon_page):
     parts = sections(daemon_page)
-    for code in ("0", "1", "78"):
+    for code in ("0", "1", "64", "78"):
         assert re.search(rf"^\s+{code}\s", parts["EXIT STATUS"], re.MULTILINE), code
     for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1"):
         assert has_word(parts["SIGNALS"], name), name

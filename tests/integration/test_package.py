@@ -135,12 +135,18 @@ def test_default_configuration_is_fit_for_a_service():
     assert {entry["bind"].rpartition(":")[0] for entry in config["listeners"]} == {"127.0.0.1"}
 
 
+ALONE = "# Of this service alone: without --instance it would be of all instances too.\n"
+
+
 def test_units_differ_in_the_instance_alone():
     plain, template = ((REPO / "systemd" / name).read_text() for name in ("sluice.service", "sluice@.service"))
     template = template[template.index("[Unit]"):]
     for words in (", instance %i", " --instance %i", "DefaultInstance=1\n"):
         assert words in template
         template = template.replace(words, "")
+    for words in (ALONE, ' --instance ""'):
+        assert words in plain
+        plain = plain.replace(words, "")
     assert template == plain
 
 
@@ -220,6 +226,48 @@ def test_upgrade_leaves_alone_what_policy_forbids(host, package, newer):
     before = host.service.main_pid
     host.install(newer)
     assert host.service.main_pid == before and host.service.alive
+
+
+def test_upgrade_asks_policy_for_each_unit(installed, newer):
+    host, service = installed, installed.service
+    edit(host, SHARED)
+    host.systemctl("enable", "--now", "sluice@1")
+    other = packages.Service(host, instance="1", start=False)
+    before, others = service.main_pid, other.main_pid
+    host.write("/usr/sbin/policy-rc.d", "#!/bin/sh\n[ \"$1\" != sluice@1.service ] || exit 101\n")
+    host.path("/usr/sbin/policy-rc.d").chmod(0o755)
+    assert "upgraded: sluice.service." in host.install(newer).stdout
+    wait_until(lambda: service.main_pid != before, what="systemd knows the new process")
+    assert other.main_pid == others and other.alive
+
+
+def test_upgrade_leaves_alone_who_is_not_heard(installed, newer):
+    """Systemd takes no word from a masked unit, so an upgrade of it would end the service."""
+    host, service = installed, installed.service
+    edit(host, SHARED)
+    host.systemctl("enable", "--now", "sluice@1")
+    other = packages.Service(host, instance="1", start=False)
+    before, others = service.main_pid, other.main_pid
+    host.systemctl("mask", "sluice")
+    said = host.install(newer)
+    assert "sluice.service" in said.stderr and "by hand" in said.stderr
+    assert service.main_pid == before and host.program_of(before) == "/usr/bin/sluiced (deleted)"
+    wait_until(lambda: other.main_pid != others, what="systemd knows the new process of the other")
+    assert "upgraded: sluice@1.service." in said.stdout
+    host.systemctl("unmask", "sluice")
+    assert service.alive and asked().body == b"Hello, World!\n"
+    service.upgrade()
+    assert host.program_of(service.main_pid) == "/usr/bin/sluiced"
+
+
+def test_upgrade_of_a_daemon_with_another_socket(installed, newer):
+    host, service = installed, installed.service
+    host.drop_in("sluice.service", "socket", "[Service]\nEnvironment=SLUICE_ADMIN_SOCKET=/run/sluice/other.sock\n")
+    service.restart()
+    before = service.main_pid
+    said = host.install(newer)
+    wait_until(lambda: service.main_pid != before, what=said.stderr)
+    assert "upgraded: sluice.service." in said.stdout and not host.exists("/run/sluice/admin.sock")
 
 
 def test_remove_and_purge(installed):

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import threading
@@ -12,7 +13,7 @@ import pytest
 from support import configs
 from support.daemon import Sluice
 from support.http import Closed, request
-from support.settings import patient, scaled
+from support.settings import SLUICED, patient, scaled
 from support.succession import ServiceManager
 from support.tls import V12, V13, client_context
 from support.waiting import wait_until
@@ -241,6 +242,21 @@ class TestSocketUnit:
         assert sluice.addr("web") == front and sluice.ask().status == 200
         assert manager.names == [], "systemd passes it again each time"
 
+    def test_its_file_stays(self, run, manager, tmp_path):
+        """A unix socket of systemd is at its path also when no listener has it any more."""
+        path = tmp_path / "front.sock"
+        server = socket.socket(socket.AF_UNIX)
+        server.bind(str(path))
+        server.listen()
+        sluice = run(configs.config(configs.listener("web", bind="systemd:front"), configs.listener("more")),
+                     store=[("front", server.fileno())])
+        assert sluice.ask(name="web").status == 200
+        sluice.apply(configs.config(configs.listener("web", bind="127.0.0.1:0"), configs.listener("more")))
+        assert sluice.ask(name="web").status == 200 and path.exists()
+        answer = (sluice.write_config(self.PASSED), sluice.reload())[1]
+        assert not answer["ok"] and "FileDescriptorName=front" in answer["error"]
+        server.close()
+
     def test_none_was_passed(self, manager, tmp_path):
         sluice = Sluice(tmp_path, self.PASSED, **manager.keywords())
         assert sluice.wait_exit() == 1
@@ -436,6 +452,79 @@ class TestUpgrade:
         assert sluice.ask().body == b"new\n"
 
 
+FAKE = """#!/usr/bin/python3
+import os, socket, sys, time
+line = socket.socket(fileno=3 + os.environ["SLUICE_HANDOVER"].count(":"))
+def say(text): line.send(text.encode())
+def hear(): line.setblocking(True); return line.recv(100)
+"""
+
+BAD_SUCCESSORS = {
+    "ends at once": "sys.exit(3)",
+    "is no program": None,
+    "says that it fails": "say('failed for a reason')",
+    "ends when it is ready": "say(f'pid {os.getpid()}'); say('ready')",
+    "ends instead of serving": "say(f'pid {os.getpid()}'); say('ready'); hear()",
+    "serves before it may": "say(f'pid {os.getpid()}'); say('serving'); hear()",
+    "wants the end of the other": "say(f'pid {os.getpid()}'); say('hurry'); hear()",
+    "babbles": "say('x' * 10000); hear()",
+}
+
+
+class TestBadSuccessor:
+    """The daemon goes on as if nothing had been, and systemd hears that it does."""
+
+    @pytest.mark.parametrize("name", BAD_SUCCESSORS)
+    def test_does_no_harm(self, run, manager, tmp_path, name):
+        program = tmp_path / "program"
+        shutil.copy(SLUICED, program)
+        sluice = run(configs.config(configs.listener("web"), configs.listener("file", bind=f"unix:{tmp_path}/web.sock")),
+                     program=program)
+        manager.wait_names("web", "file")
+        client = sluice.connect()
+        assert client.ask().status == 200
+        program.rename(tmp_path / "before")
+        if BAD_SUCCESSORS[name] is not None:
+            program.write_text(FAKE + BAD_SUCCESSORS[name] + "\n")
+            program.chmod(0o755)
+        answer = sluice.admin.ask("POST", "/v1/upgrade")
+        assert answer.status == 500, answer.body
+        assert client.ask().status == 200 and sluice.ask().status == 200 and sluice.ask(name="file").status == 200
+        told = [message["MAINPID"] for _, message in manager.messages if "MAINPID" in message]
+        assert not told or told[-1] == str(sluice.pid)
+        assert sluice.reload()["ok"] and sluice.status()["state"] == "running"
+        (tmp_path / "before").rename(program)
+        assert sluice.upgrade().wait(patient(10)) == 0
+        assert sluice.ask().status == 200 and sluice.ask(name="file").status == 200
+
+    def test_refused_in_its_turn(self, start):
+        """409 is for what was not tried."""
+        sluice = start(configs.config(configs.listener("web", drain_timeout="1h")))
+        client = sluice.connect()
+        client.send(request("POST", "/echo", headers={"Content-Length": "2"}) + b"a")
+        wait_until(lambda: sluice.pool()["active"] == 1)
+        sluice.ctl("drain", check=True)
+        assert sluice.admin.ask("POST", "/v1/upgrade").status == 409
+        client.send(b"b")
+        assert client.response().body == b"ab"
+        assert sluice.wait_exit() == 0
+
+
+def test_early_signals(start, tmp_path_factory):
+    """What is meant for a running daemon does not end one that is about to run."""
+    folder = tmp_path_factory.mktemp("early")
+    sluice = Sluice(folder, BOTH)
+    try:
+        wait_until(lambda: "SigBlk:\t0000000000000000" not in pathlib.Path(f"/proc/{sluice.pid}/status").read_text()
+                   or sluice.log, interval=0.0005)
+        sluice.signal(signal.SIGUSR1)
+        sluice.signal(signal.SIGHUP)
+        sluice.wait_ready()
+        assert sluice.ask().status == 200
+    finally:
+        sluice.stop()
+
+
 class TestInstances:
     def test_own_names(self, run, manager, tmp_path):
         sluice = Sluice(tmp_path, BOTH, options=["--instance", "2"], **manager.keywords())
@@ -462,6 +551,17 @@ class TestInstances:
             return first.pool()["accepted"] and second.pool()["accepted"]
 
         wait_until(both_have_some, 20)
+
+    def test_drained_and_restarted(self, start):
+        """By hand: the new socket shares as the old one did."""
+        first = start(configs.config({**configs.listener("web"), "reuse_port": True}))
+        shared = {**configs.listener("web", bind="%s:%d" % first.addr()), "reuse_port": True}
+        second = start(configs.config(shared))
+        for sluice in (second, second):
+            sluice.ctl("drain", "web", check=True)
+            assert first.ask().status == 200
+            sluice.ctl("restart", "web", check=True)
+        assert second.listener()["state"] == "listening"
 
     def test_the_port_is_shared_by_a_reload(self, start, tmp_path_factory):
         first = start(configs.config(configs.listener("web")))

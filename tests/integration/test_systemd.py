@@ -16,7 +16,7 @@ from support.waiting import wait_until
 pytestmark = pytest.mark.slow
 
 UNITS = ["sluice.service", "sluice@.service"]
-WATCHDOG = 2  # seconds
+WATCHDOG = patient(4)  # seconds: a busy machine takes its time for a ping, too
 
 
 def hello(body="hello\n", **top):
@@ -168,19 +168,56 @@ def test_notify_reload_of_systemd(service):
     service.stop()
 
 
+# The admin socket
+
+@pytest.mark.parametrize("instance", [None, "1"])
+def test_another_admin_socket(machine, instance):
+    """Moved where daemon and sluicectl both look."""
+    service = Service(machine, hello(), instance=instance, start=False)
+    machine.drop_in(service.unit, "socket", "[Service]\nEnvironment=SLUICE_ADMIN_SOCKET=/run/sluice/other.sock\n")
+    service.move_admin_socket("/run/sluice/other.sock")
+    service.start()
+    service.write_config(hello("moved"))
+    machine.systemctl("reload", service.unit)
+    assert service.ask().body == b"moved"
+    before = service.main_pid
+    assert service.upgrade() == service.status()["pid"] != before
+    machine.systemctl("reload", service.unit)
+    assert not list(machine.path("/run/sluice").glob("admin*"))
+    service.stop()
+
+
+def test_admin_socket_of_the_file(service):
+    """Has no effect, and the journal says so."""
+    service.file.write_text(service.text_for({**hello("here"), "admin": {"socket": "/run/sluice/other.sock"}}))
+    service.machine.systemctl("reload", service.unit)
+    assert service.ask().body == b"here" and not service.machine.path("/run/sluice/other.sock").exists()
+    told = [record for record in service.journal("PRIORITY=4") if record.get("CONFIG_KEY") == "admin.socket"]
+    assert told and "has no effect" in told[0]["MESSAGE"], service.log
+    service.stop()
+
+
+def test_wrong_option_is_not_tried_again(machine):
+    service = Service(machine, hello(), start=False)
+    machine.drop_in(service.unit, "option", "[Service]\nExecStart=\nExecStart=/usr/bin/sluiced --unheard-of\n")
+    assert machine.systemctl("start", service.unit, check=False).returncode != 0
+    assert service.show("ExecMainStatus") == "64"
+    assert service.show("ActiveState") == "failed" and service.show("NRestarts") == "0"
+
+
 # Watchdog
 
 @pytest.fixture
 def watched(service):
-    service.machine.drop_in(service.unit, "watchdog", f"[Service]\nWatchdogSec={WATCHDOG}s\nTimeoutAbortSec=2s\n")
+    service.machine.drop_in(service.unit, "watchdog", f"[Service]\nWatchdogSec={WATCHDOG}\nTimeoutAbortSec=2s\n")
     service.restart()
     return service
 
 
 def test_watchdog_is_content(watched):
     """Of a daemon that has nothing to do."""
-    before, began = watched.main_pid, time.monotonic()
-    wait_until(lambda: time.monotonic() - began > 3 * WATCHDOG + 0.5 or watched.main_pid != before, 20)
+    before = watched.main_pid
+    watched.pings_for(2 * WATCHDOG)
     assert watched.main_pid == before and watched.alive and watched.show("NRestarts") == "0"
     assert watched.ask().status == 200
     watched.stop()
@@ -195,7 +232,7 @@ def test_watchdog_on_a_stuck_loop(watched, how):
         watched.kill("STOP")
     else:
         stall = watched.machine.popen("python3", "-c", STALL, str(before))
-    watched.wait_back(before)
+    watched.wait_back(before, WATCHDOG + 20)
     if stall:
         assert stall.wait(patient(10)) == 0
     assert watched.show("NRestarts") == "1" and watched.ask().status == 200

@@ -82,6 +82,7 @@ def talk(address, count=200):
 
 
 def test_no_line_for_a_connection(service):
+    wait_until(lambda: sum(text.startswith("listening") for text in messages(service.journal())) == 2)
     before = len(service.journal())
     talk(WEB)
     service.check_books()

@@ -66,16 +66,17 @@ def test_a_restart_waits_for_a_stubborn_websocket(service):
     service.stop()
 
 
-def crash_under(service, load, how):
+def crash_under(service, load, how, what):
     """Those that were in it may fail; whoever comes after it is answered."""
     before = service.main_pid
     with load:
         load.moved_on()
         how()
+        service.wait_gone(before)
         gone = time.monotonic()
         service.wait_back(before)
         load.moved_on()
-    print(f"crash: {load}")
+    load.report(what)
     late = [failure for failure in load.failures if failure[0] > gone or "refused" in failure[2].lower()]
     assert not late, late
     assert service.show("NRestarts") == "1"
@@ -83,7 +84,7 @@ def crash_under(service, load, how):
 
 def test_sigkill(service):
     clients = every_client(service.machine)
-    crash_under(service, Load(**clients), service.kill)
+    crash_under(service, Load(**clients), service.kill, "a crash")
     assert clients["tls"].full == 1, f"{clients['tls'].full} full handshakes"
     assert "status=9/KILL" in service.log
     service.stop()
@@ -95,7 +96,8 @@ def test_sigkill_during_the_drain_of_the_predecessor(service):
     old = service.main_pid
     service.upgrade()
     assert service.status()["predecessor_pid"] == old
-    crash_under(service, Load(short=Single(WEB), post=SlowPost(WEB), kept=Kept(WEB)), service.kill)
+    load = Load(short=Single(WEB), post=SlowPost(WEB), kept=Kept(WEB))
+    crash_under(service, load, service.kill, "a crash beside a predecessor")
     wait_until(lambda: service.pids == [service.main_pid])
     stubborn.close()
     service.stop()

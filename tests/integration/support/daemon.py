@@ -12,7 +12,7 @@ import time
 from . import configs
 from .http import Client, Closed, UnixHttp
 from .settings import SLUICECTL, SLUICED, patient
-from .succession import Successor
+from .succession import Successor, die_with_parent
 from .tls import TlsClient, client_context
 from .waiting import wait_until
 
@@ -58,12 +58,17 @@ class Sluice:
 
     # Life
 
-    def _start(self, env=None, before=(), options=(), **popen):
-        """`before`: a command that runs the daemon; `options`: more of its own."""
-        command = [*before, str(SLUICED), "--config", str(self.file), *map(str, options)]
+    def _start(self, env=None, before=(), program=SLUICED, options=(), preexec_fn=None, **popen):
+        """`before`: a command that runs the program; `options`: more of its own."""
+        def dies_with_us():
+            die_with_parent()
+            if preexec_fn:
+                preexec_fn()
+
+        command = [*before, str(program), "--config", str(self.file), *map(str, options)]
         with open(self.log_path, "ab") as log:
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log,
-                                    stderr=log, env=clean_environment(env), **popen)
+                                    stderr=log, env=clean_environment(env), preexec_fn=dies_with_us, **popen)
 
     def wait_ready(self, timeout=10.0):
         def ready():

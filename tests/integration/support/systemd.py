@@ -17,7 +17,7 @@ import pytest
 from . import configs
 from .daemon import ALARMING, Sluice
 from .http import Closed, UnixHttp
-from .settings import REPO, SLUICECTL, SLUICED, patient
+from .settings import REPO, SLUICECTL, SLUICED, patient, scaled
 from .waiting import wait_until
 
 RUNNER = REPO / "tests" / "support" / "with-systemd"
@@ -63,7 +63,7 @@ class Machine:
 
     def __init__(self, *options):
         # What it says first is the process id of its systemd; it lives until the end of its input.
-        self.runner = subprocess.Popen([RUNNER, "-t", "600", *map(str, options), "--", "sh", "-c",
+        self.runner = subprocess.Popen([RUNNER, "-t", str(scaled(600, 3600)), *map(str, options), "--", "sh", "-c",
                                         "echo $SYSTEMD_PID; exec cat"], stdin=subprocess.PIPE,
                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         line = self.runner.stdout.readline()
@@ -74,7 +74,12 @@ class Machine:
 
     def stop(self):
         """All that runs there is killed."""
-        self.runner.communicate(timeout=patient(30))
+        try:
+            self.runner.communicate(timeout=patient(30))
+        except subprocess.TimeoutExpired:
+            self.runner.kill()  # its systemd dies with it, and with that all
+            self.runner.communicate()
+            raise
 
     @contextlib.contextmanager
     def network(self):
@@ -195,16 +200,21 @@ class Service(Sluice):
     def __init__(self, machine, configuration=None, *, instance=None, start=True):
         self.machine, self.instance = machine, instance
         self.unit = f"sluice@{instance}.service" if instance else "sluice.service"
-        suffix = f"@{instance}" if instance else ""
-        self.socket_path = machine.path(f"/run/sluice/admin{suffix}.sock")
+        self.move_admin_socket("/run/sluice/admin.sock")
         self.file = machine.path(CONFIG)
-        self.admin = UnixHttp(self.socket_path)
         self.clients, self.secured, self.secure_names = [], None, set()
         if configuration is not None:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             self.write_config(configuration)
         if start:
             self.start()
+
+    def move_admin_socket(self, path):
+        """To where the unit has it: SLUICE_ADMIN_SOCKET."""
+        self.admin_socket = path
+        suffix = f"@{self.instance}" if self.instance else ""
+        self.socket_path = self.machine.path(path.replace(".sock", f"{suffix}.sock"))
+        self.admin = UnixHttp(self.socket_path)
 
     def text_for(self, configuration):
         if not isinstance(configuration, str):
@@ -232,7 +242,7 @@ class Service(Sluice):
 
     def ctl(self, *args, check=False, timeout=60):
         own = ["--instance", self.instance] if self.instance else []
-        return self.machine.run("/usr/bin/sluicectl", *own, *args, check=check, timeout=timeout)
+        return self.machine.run("/usr/bin/sluicectl", "--socket", self.admin_socket, *own, *args, check=check, timeout=timeout)
 
     def upgrade(self):
         """The new main process's id."""
@@ -248,10 +258,24 @@ class Service(Sluice):
     def kill(self, signal="KILL", pid=None):
         self.machine.run("kill", f"-{signal}", pid or self.main_pid)
 
-    def wait_back(self, before):
+    def wait_gone(self, pid):
+        """Until nothing is left of a process that was killed: its sockets are open for a moment after kill(2)."""
+        there = self.machine.path(f"/proc/{pid}")
+        wait_until(lambda: not there.exists(), interval=0.001, what=f"the end of {pid}")
+
+    def wait_back(self, before, timeout=15):
         """Until another main process than `before` says that it is ready."""
-        wait_until(lambda: self.main_pid not in (0, before) and self.show("ActiveState") == "active", 15,
+        wait_until(lambda: self.main_pid not in (0, before) and self.show("ActiveState") == "active", timeout,
                    what=f"back after {before}; log:\n{self.log[-2000:]}")
+
+    def pings_for(self, seconds):
+        """Until the watchdog's last ping came so long after the one that was the last now; or until it has struck."""
+        def last():
+            return int(self.show("WatchdogTimestampMonotonic")) / 1e6
+
+        began, main = last(), self.main_pid
+        wait_until(lambda: last() - began > seconds or self.main_pid != main, 2 * seconds, interval=0.2,
+                   what="pings of the watchdog")
 
     @property
     def alive(self):

@@ -86,7 +86,7 @@ TEST_CASE("bad keys", "[config][bad]") {
          "'keep_alive_timeout'?"},
         {"far from all", with_listener("zzzzzzzzz: {}"),
          ":4:5: listeners[0].zzzzzzzzz: unknown key 'zzzzzzzzz', expected one of name, protocol, bind, allow_http1, "
-         "on_pool_change, trusted_proxies, proxy_protocol, tls, pool, routes"},
+         "on_pool_change, trusted_proxies, proxy_protocol, reuse_port, tls, pool, routes"},
         {"control characters", with_top("\"a\\nb\": 1"),
          ":1:1: a\\nb: unknown key 'a\\nb', expected one of user, drain_delay, limits, log, admin, listeners, "
          "upstreams"},
@@ -170,7 +170,7 @@ TEST_CASE("bad values", "[config][bad]") {
 
 TEST_CASE("bad addresses", "[config][bad]") {
     const std::string bind = ":3:11: listeners[0].bind: expected ";
-    const std::string any = bind + "an address such as 127.0.0.1:8080, [::1]:8080 or unix:/run/web.sock, got ";
+    const std::string any = bind + "an address such as 127.0.0.1:8080, [::1]:8080, unix:/run/web.sock or systemd:web, got ";
     const std::string host = bind + "an IP address as host (v6 in brackets), not a name, got ";
     const std::string port = bind + "a port from 0 to 65535, got ";
     check({

@@ -152,6 +152,32 @@ TEST_CASE("ctl: status says when processes are configured differently", "[ctl]")
     CHECK_THAT(status_text(status, Colours::off), !Contains("configurations") && !Contains("differ"));
 }
 
+TEST_CASE("ctl: what is true of some processes only names them", "[ctl]") {
+    auto one = first_status();
+    auto two = second_status();
+    two["warnings"] = Json::array({"too many", "too few"});
+    two["last_reload"] = Json::parse(R"({"ok":false,"time":"T","errors":["s.yaml:1:2: a"],"changes":[]})");
+    const auto web = [](Json& status, const char* fingerprints) {
+        status["listeners"][0]["tls"] = {{"certificates", Json::parse(fingerprints)}};
+    };
+    web(one, R"([{"fingerprint":"x","file":"x.pem"},{"fingerprint":"old","file":"a.pem"}])");
+    web(two, R"([{"fingerprint":"x","file":"x.pem"},{"fingerprint":"new","file":"a.pem"}])");
+    const auto text = status_text(sum_of({{"1", one}, {"b", two}}), Colours::off);
+    CHECK_THAT(text, Contains("\nerror    instance b: s.yaml:1:2: a\nwarning  too many\n"
+                              "warning  instance b: too few\n"));
+    CHECK_THAT(text, Contains("\nweb certificate: x.pem") && Contains("\ninstance 1: web certificate: a.pem") &&
+                         Contains("\ninstance b: web certificate: a.pem"));
+    CHECK_THAT(status_text(two, Colours::off), Contains("\nwarning  too few\n") && !Contains("instance b"));
+}
+
+TEST_CASE("ctl: certificates of an upstream name the instances that have them", "[ctl]") {
+    const auto text =
+        upstream_text(sum(R"({"name":"api","tls":{"certificates":[{"fingerprint":"x","file":"x.pem"}]}})",
+                          R"({"name":"api","tls":{"certificates":[{"fingerprint":"y","file":"y.pem"}]}})"),
+                      Colours::off);
+    CHECK_THAT(text, Contains("instance 1: api certificate: x.pem") && Contains("instance 2: api certificate: y.pem"));
+}
+
 TEST_CASE("ctl: configurations differ by all but the admin socket", "[ctl]") {
     const auto config = [](const std::string& socket, const std::string& bind) {
         return Json{

@@ -1,56 +1,17 @@
 #include "daemon/ctl/sockets.h"
 
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
-
 #include <catch2/catch.hpp>
-#include <cstdlib>
-#include <cstring>
-#include <filesystem>
 #include <string>
 #include <vector>
 
 #include "daemon/ctl/asking.h"
+#include "tests/unit/ctl/socket_support.h"
 
 using namespace sluice::ctl;
+using sluice::test::BoundSocket;
+using sluice::test::Folder;
 
 namespace {
-
-// What is listened on, or what a process that died has left.
-class BoundSocket {
-public:
-    enum class Kind { listens, leftover };
-    BoundSocket(const std::string& path, Kind kind) : fd_(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-        sockaddr_un address{};
-        address.sun_family = AF_UNIX;
-        std::memcpy(address.sun_path, path.data(), path.size());
-        REQUIRE(::bind(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
-        if (kind == Kind::listens) REQUIRE(::listen(fd_, 1) == 0);
-    }
-    BoundSocket(const BoundSocket&) = delete;
-    BoundSocket& operator=(const BoundSocket&) = delete;
-    ~BoundSocket() { ::close(fd_); }
-
-private:
-    int fd_;
-};
-
-class Folder {
-public:
-    Folder() {
-        std::string name = (std::filesystem::temp_directory_path() / "sluicectl.XXXXXX").string();
-        REQUIRE(::mkdtemp(name.data()) != nullptr);
-        path_ = name;
-    }
-    Folder(const Folder&) = delete;
-    Folder& operator=(const Folder&) = delete;
-    ~Folder() { std::filesystem::remove_all(path_); }
-    std::string file(const std::string& name) const { return (path_ / name).string(); }
-
-private:
-    std::filesystem::path path_;
-};
 
 std::vector<std::string> names(const std::vector<Place>& places) {
     std::vector<std::string> names;

@@ -80,7 +80,7 @@ TEST_CASE("ctl: what is asked for", "[ctl]") {
     CHECK(connections_target(options) == "/v1/connections");
     options.name = "web";
     options.peer = "[::1]";
-    options.limit = "5";
+    options.limit = 5;
     CHECK(connections_target(options) == "/v1/connections?listener=web&peer=%5B%3A%3A1%5D&limit=5");
     CHECK(percent_encode("a b/ü") == "a%20b%2F%C3%BC");
 }
