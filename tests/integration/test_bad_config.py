@@ -103,9 +103,9 @@ def check_messages(text, file, expected):
 @pytest.mark.parametrize("text,expected", [row[1:] for row in BAD], ids=IDS)
 def test_check_and_start(tmp_path, text, expected):
     file = write(tmp_path / "bad.yaml", text, tmp_path / "admin.sock")
-    for args in (["--check"], []):
+    for args, code in (["--check"], 1), ([], 78):
         done = run_sluiced("--config", file, *args)
-        assert done.returncode == 1, (args, done.stdout, done.stderr)
+        assert done.returncode == code, (args, done.stdout, done.stderr)
         check_messages(done.stderr, file, expected)
     assert not (tmp_path / "admin.sock").exists()
 
@@ -163,9 +163,9 @@ def test_deep_nesting(tmp_path):
 
 
 def test_missing_file(tmp_path):
-    for args in ([], ["--check"]):
+    for args, code in ([], 78), (["--check"], 1):
         done = run_sluiced("--config", tmp_path / "none.yaml", *args)
-        assert done.returncode == 1 and "none.yaml" in done.stderr and "No such file" in done.stderr
+        assert done.returncode == code and "none.yaml" in done.stderr and "No such file" in done.stderr
 
 
 def test_unreadable_file(tmp_path):

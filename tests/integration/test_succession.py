@@ -48,6 +48,19 @@ def crash(sluice):
     sluice.clients.clear()
 
 
+def half_sent(sluice):
+    """A client in the middle of its request, of which the daemon knows."""
+    client = sluice.connect()
+    client.send(request("POST", "/echo", headers={"Content-Length": "2"}) + b"a")
+    wait_until(lambda: sluice.pool()["active"] == 1)
+    return client
+
+
+def finish(client):
+    client.send(b"b")
+    assert client.response().body == b"ab"
+
+
 BOTH = configs.config(configs.listener("web"), configs.https("safe"))
 
 
@@ -334,34 +347,26 @@ class TestUpgrade:
         sluice = start(configs.config(configs.listener("web", drain_timeout="1h")))
         held, processes = [], []
         for _ in range(2):
-            held.append(client := sluice.connect())
-            client.send(request("POST", "/echo", headers={"Content-Length": "2"}) + b"a")
-            wait_until(lambda: sluice.pool()["active"] == 1)
+            held.append(half_sent(sluice))
             processes.append(sluice.upgrade())
         assert sluice.ask().status == 200
         for client in held:
-            client.send(b"b")
-            assert client.response().body == b"ab"
+            finish(client)
         assert [process.wait(patient(10)) for process in processes] == [0, 0]
 
     def test_a_stop_waits_for_the_predecessor(self, start):
         sluice = start(configs.config(configs.listener("web", drain_timeout="1h")))
-        client = sluice.connect()
-        client.send(request("POST", "/echo", headers={"Content-Length": "2"}) + b"a")
-        wait_until(lambda: sluice.pool()["active"] == 1)
+        client = half_sent(sluice)
         before = sluice.upgrade()
         sluice.signal(signal.SIGTERM)
         wait_until(lambda: sluice.log.count("stopping: draining") == 2)
         assert sluice.alive and before.poll() is None
-        client.send(b"b")
-        assert client.response().body == b"ab"
+        finish(client)
         assert before.wait(patient(10)) == 0 and sluice.wait_exit() == 0
 
     def test_a_second_signal_hurries_both(self, start):
         sluice = start(configs.config(configs.listener("web", drain_timeout="1h")))
-        client = sluice.connect()
-        client.send(request("POST", "/echo", headers={"Content-Length": "2"}) + b"a")
-        wait_until(lambda: sluice.pool()["active"] == 1)
+        client = half_sent(sluice)
         before = sluice.upgrade()
         sluice.signal(signal.SIGTERM)
         wait_until(lambda: sluice.log.count("stopping: draining") == 2)
@@ -391,9 +396,7 @@ class TestUpgrade:
     def test_the_predecessor_dies_before_it_is_over(self, start):
         """A successor that is not the service yet leaves; one that is goes on."""
         sluice = start(configs.config(configs.listener("web", drain_timeout="1h")))
-        client = sluice.connect()
-        client.send(request("POST", "/echo", headers={"Content-Length": "2"}) + b"a")
-        wait_until(lambda: sluice.pool()["active"] == 1)
+        client = half_sent(sluice)
         before = sluice.upgrade()
         before.kill()
         before.wait()
@@ -500,13 +503,10 @@ class TestBadSuccessor:
     def test_refused_in_its_turn(self, start):
         """409 is for what was not tried."""
         sluice = start(configs.config(configs.listener("web", drain_timeout="1h")))
-        client = sluice.connect()
-        client.send(request("POST", "/echo", headers={"Content-Length": "2"}) + b"a")
-        wait_until(lambda: sluice.pool()["active"] == 1)
+        client = half_sent(sluice)
         sluice.ctl("drain", check=True)
         assert sluice.admin.ask("POST", "/v1/upgrade").status == 409
-        client.send(b"b")
-        assert client.response().body == b"ab"
+        finish(client)
         assert sluice.wait_exit() == 0
 
 

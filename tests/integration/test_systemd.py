@@ -116,10 +116,8 @@ def test_refused_reload(service):
     assert done.returncode != 0
     assert service.ask().body == b"hello\n" and service.main_pid == before
     assert service.show("ActiveState") == "active" and service.show("NRestarts") == "0"
-    told = [record for record in service.machine.journal(f"UNIT={service.unit}") + service.journal()
-            if f"{CONFIG}:5:5" in record["MESSAGE"]]
-    assert told, service.log
-    assert any(int(record["PRIORITY"]) <= 4 for record in told)
+    wait_until(lambda: any(f"{CONFIG}:5:5" in record["MESSAGE"] and int(record["PRIORITY"]) <= 4
+                           for record in service.journal()), what=service.log)
     service.write_config(hello("mended"))
     service.machine.systemctl("reload", service.unit)
     assert service.ask().body == b"mended"
@@ -192,8 +190,9 @@ def test_admin_socket_of_the_file(service):
     service.file.write_text(service.text_for({**hello("here"), "admin": {"socket": "/run/sluice/other.sock"}}))
     service.machine.systemctl("reload", service.unit)
     assert service.ask().body == b"here" and not service.machine.path("/run/sluice/other.sock").exists()
-    told = [record for record in service.journal("PRIORITY=4") if record.get("CONFIG_KEY") == "admin.socket"]
-    assert told and "has no effect" in told[0]["MESSAGE"], service.log
+    told = wait_until(lambda: [record for record in service.journal("PRIORITY=4")
+                               if record.get("CONFIG_KEY") == "admin.socket"])
+    assert "has no effect" in told[0]["MESSAGE"], service.log
     service.stop()
 
 

@@ -44,6 +44,7 @@ def test_every_line_has_a_priority_and_a_place(service):
 
 def test_lines_of_one_listener(service):
     """journalctl -u sluice LISTENER=web"""
+    wait_until(lambda: service.journal("LISTENER=web") and service.journal("LISTENER=other"))
     found = service.machine.read_journal("-u", service.unit, "-o", "cat", "LISTENER=web").splitlines()
     assert found and all("other" not in line for line in found), found
     assert any(bound(WEB) in line for line in found), found
@@ -54,7 +55,7 @@ def test_lines_of_one_listener(service):
 def test_changes_by_key(service):
     """journalctl CONFIG_KEY=..."""
     service.apply(hello("changed"))
-    keys = {record["CONFIG_KEY"]: record for record in service.journal() if "CONFIG_KEY" in record}
+    keys = wait_until(lambda: {record["CONFIG_KEY"]: record for record in service.journal() if "CONFIG_KEY" in record})
     assert any("web" in key and "respond.body" in key for key in keys), keys
     for record in keys.values():
         assert int(record["PRIORITY"]) in (NOTICE, INFO)
@@ -135,6 +136,5 @@ def test_upgrade_is_told(service):
     old = service.main_pid
     new = service.upgrade()
     service.wait_alone()
-    speakers = {int(record["_PID"]) for record in service.journal()}
-    assert {old, new} <= speakers
+    wait_until(lambda: {old, new} <= {int(record["_PID"]) for record in service.journal()})
     service.stop()

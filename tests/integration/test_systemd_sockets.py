@@ -110,8 +110,8 @@ def test_file_changed_before_a_restart(machine):
     assert inodes(service)[bound(WEB)] == kept
     wait_until(lambda: service.stored == 2)
     assert refuses(OTHER)
-    assert any("other" in record["MESSAGE"] + record.get("LISTENER", "") and "8081" in json.dumps(record)
-               for record in service.journal()), service.log
+    wait_until(lambda: any("other" in record["MESSAGE"] + record.get("LISTENER", "") and "8081" in json.dumps(record)
+                           for record in service.journal()), what=service.log)
     service.stop()
 
 

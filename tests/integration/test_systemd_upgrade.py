@@ -132,13 +132,15 @@ def test_broken_configuration(service):
     assert f"{CONFIG}:2:" in told or f"{CONFIG}:2:" in service.log, told
 
 
-def test_program_that_exits(service):
-    def spoil():
-        service.machine.write("/usr/bin/sluiced.wrong", "#!/bin/sh\nexit 3\n")
-        service.machine.run("chmod", "755", "/usr/bin/sluiced.wrong")
-        service.machine.run("mv", "/usr/bin/sluiced.wrong", "/usr/bin/sluiced")
+def replace_program(service, command):
+    service.machine.write("/usr/bin/sluiced.wrong", f"#!/bin/sh\n{command}\n")
+    service.machine.run("chmod", "755", "/usr/bin/sluiced.wrong")
+    service.machine.run("mv", "/usr/bin/sluiced.wrong", "/usr/bin/sluiced")
 
-    refused_upgrade(service, spoil, lambda: service.machine.copy(SLUICED, "/usr/bin/sluiced", 0o755))
+
+def test_program_that_exits(service):
+    refused_upgrade(service, lambda: replace_program(service, "exit 3"),
+                    lambda: service.machine.copy(SLUICED, "/usr/bin/sluiced", 0o755))
 
 
 def test_program_that_is_gone(service):
@@ -150,12 +152,8 @@ def test_program_that_hangs(service):
     if not LONG:
         pytest.skip("takes a minute: with SLUICE_LONG=1")
 
-    def spoil():
-        service.machine.write("/usr/bin/sluiced.wrong", "#!/bin/sh\nexec sleep 1000\n")
-        service.machine.run("chmod", "755", "/usr/bin/sluiced.wrong")
-        service.machine.run("mv", "/usr/bin/sluiced.wrong", "/usr/bin/sluiced")
-
-    refused_upgrade(service, spoil, lambda: service.machine.copy(SLUICED, "/usr/bin/sluiced", 0o755))
+    refused_upgrade(service, lambda: replace_program(service, "exec sleep 1000"),
+                    lambda: service.machine.copy(SLUICED, "/usr/bin/sluiced", 0o755))
 
 
 def test_twice_in_a_row(service):

@@ -247,6 +247,7 @@ TEST_CASE("a restart begins a new generation while the old one finishes", "[pool
     stage.turn();
     stage.listener().restart(stage.served.context(limited(2)));
     CHECK(stage.pool().generation() == 2);
+    stage.pass(100);
     CHECK(idle.saw_end());
     idle.end();
     stage.turn();

@@ -159,7 +159,7 @@ TEST_CASE("a session that begins with the last read of a drain is told of it", "
     peer.take_received();
     peer.leave(kNow);
     stage.pool().drain(30'000);
-    stage.turn();
+    stage.pass(100);
     CHECK(answers_of(peer) == kSwitched + "hi;bye;");
     CHECK(stage.log.text() == "handler handler made start close gone ");
 }

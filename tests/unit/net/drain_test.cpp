@@ -5,7 +5,7 @@
 using namespace sluice;
 using namespace sluice::test;
 
-TEST_CASE("drain closes idle connections at once and lets running requests finish", "[drain]") {
+TEST_CASE("drain closes idle connections and lets running requests finish", "[drain]") {
     Stage stage;
     Peer &idle = stage.connect(), &busy = stage.connect();
     idle.send(get("/"));
@@ -13,6 +13,8 @@ TEST_CASE("drain closes idle connections at once and lets running requests finis
     stage.turn();
     stage.listener().stop(30'000);
     stage.turn();
+    CHECK_FALSE(idle.saw_end());  // he was just answered, and may be about to ask again
+    stage.pass(100);
     CHECK(idle.saw_end());
     CHECK_FALSE(busy.saw_end());
     CHECK(stage.drained == 0);
@@ -35,10 +37,30 @@ TEST_CASE("a request that had arrived when the drain began is answered", "[drain
     CHECK(answers_of(peer) == kHello);
     peer.leave(get("/"));
     stage.listener().stop(30'000);
-    stage.turn();
+    stage.pass(100);
     CHECK(answers_of(peer) == kLastHello);
     CHECK(peer.saw_end());
     CHECK(stage.closed(Reason::drain) == 1);
+}
+
+TEST_CASE("a busy client that asks again within a moment of the drain is answered, and told that it was the last",
+          "[drain]") {
+    Stage stage;
+    Peer &quick = stage.connect(), &late = stage.connect();
+    quick.send(get("/"));
+    late.send(get("/"));
+    stage.turn();
+    CHECK(answers_of(quick) == kHello);
+    stage.listener().stop(30'000);
+    stage.turn();
+    CHECK_FALSE(quick.saw_end());
+    quick.send(get("/"));
+    stage.turn();
+    CHECK(answers_of(quick) == kLastHello);
+    CHECK(quick.saw_end());
+    CHECK_FALSE(late.saw_end());
+    stage.pass(100);
+    CHECK(late.saw_end());
 }
 
 TEST_CASE("who has just connected may still ask, for a moment", "[drain]") {
