@@ -12,7 +12,7 @@ import time
 from . import configs
 from .http import Client, Closed, UnixHttp
 from .settings import SLUICECTL, SLUICED, patient
-from .succession import Successor, die_with_parent
+from .succession import Successor
 from .tls import TlsClient, client_context
 from .waiting import wait_until
 
@@ -58,17 +58,14 @@ class Sluice:
 
     # Life
 
-    def _start(self, env=None, before=(), program=SLUICED, options=(), preexec_fn=None, **popen):
+    def _start(self, env=None, before=(), program=SLUICED, options=(), **popen):
         """`before`: a command that runs the program; `options`: more of its own."""
-        def dies_with_us():
-            die_with_parent()
-            if preexec_fn:
-                preexec_fn()
-
-        command = [*before, str(program), "--config", str(self.file), *map(str, options)]
+        # A test run that is killed leaves no daemon behind. (Code of ours in the child would be run behind the handlers
+        # that grpcio has for a fork, which abort now and then.)
+        command = ["setpriv", "--pdeathsig", "KILL", *before, str(program), "--config", str(self.file), *map(str, options)]
         with open(self.log_path, "ab") as log:
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log,
-                                    stderr=log, env=clean_environment(env), preexec_fn=dies_with_us, **popen)
+                                    stderr=log, env=clean_environment(env), **popen)
 
     def wait_ready(self, timeout=10.0):
         def ready():

@@ -12,19 +12,12 @@ import time
 from .settings import patient
 from .waiting import wait_until
 
-PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
-libc = ctypes.CDLL(None, use_errno=True)
 
 
 def adopt_orphans():
     """Successors leave their parents: they become children of this process, which then sees how they end."""
-    libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
-def die_with_parent():
-    """In a child: a test run that is killed leaves no daemon behind."""
-    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 class Successor:
