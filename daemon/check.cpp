@@ -33,7 +33,7 @@ config::Diagnostics try_addresses(const config::Config& config, const std::strin
     for (const auto& listener : config.listeners) {
         const std::string path = "listeners[" + std::to_string(index++) + "].bind";
         if (listener.bind.kind != config::BindAddress::Kind::tcp) continue;  // trying would leave a file
-        const auto socket = SocketSource::open(listener.bind, listener.reuse_port ? Sharing::shared : Sharing::alone);
+        const auto socket = open_listening(listener);
         if (!socket) problems.push_back(cannot_listen(listener.bind, listener.bind_where, path, file, socket.error()));
     }
     return problems;
