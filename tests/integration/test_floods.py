@@ -142,7 +142,7 @@ class Reading(threading.Thread):
 def pour(session, flood, seconds):
     """Sends as long as the peer takes it; gives the reader, which ends with the session."""
     ending = time.monotonic() + seconds
-    session.client.sock.settimeout(seconds)
+    session.client.sock.settimeout(max(seconds, 0.01))  # the time may be over already
     reading = session.reading = Reading(session)
     pieces = FLOODS[flood](session)
     try:
