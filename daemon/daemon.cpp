@@ -56,11 +56,6 @@ ClusterSettings builtin_cluster(const Modules& modules, Dialer& dialer) {
     return {.config = std::move(config), .module = &modules.client(config::UpstreamProtocol::grpc), .dialer = &dialer};
 }
 
-// Of a list nothing is left out.
-void write_all(log::Level level, const std::vector<std::string>& texts) {
-    for (const std::string& text : texts) log::write(level, text, {}, log::Site::unlimited());
-}
-
 }  // namespace
 
 std::vector<std::string> process_warnings(const config::Config& config) {
@@ -150,7 +145,8 @@ bool Daemon::start() {
     }
     signals_ = std::make_unique<Signals>(worker_.loop, static_cast<SignalHandler&>(*this),
                                          std::initializer_list<int>{SIGTERM, SIGINT, SIGHUP, SIGUSR1});
-    write_all(log::Level::warning, status().warnings);
+    for (const std::string& warning : status().warnings)
+        log::write(log::Level::warning, warning, {}, log::Site::unlimited());
     for (const auto& listener : worker_.listeners)
         log::write(log::Level::notice, "listening", {{"LISTENER", listener->name()}, {"ADDRESS", listener->address()}},
                    log::Site::unlimited());

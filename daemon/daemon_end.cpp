@@ -25,10 +25,6 @@ bool has_stopped(const std::unique_ptr<Listener>& listener) {
     return !listener || listener->state() == ListenerState::stopped;
 }
 
-// As ReloadPlan asks for them.
-constexpr const char* kAdminSocket = "admin.socket";
-constexpr const char* kAdminBind = "admin.bind";
-
 Fd copy_of(const Listener& listener) { return Fd(fcntl(listener.socket(), F_DUPFD_CLOEXEC, 3)); }
 
 }  // namespace
@@ -221,8 +217,8 @@ void Daemon::begin_upgrade() {
 // What the successor is given.
 std::vector<Inherited> Daemon::legacy() {
     auto all = store_.copies(worker_, *reloader_.config());
-    if (admin_local_) all.push_back({kAdminSocket, copy_of(*admin_local_)});
-    if (admin_tcp_) all.push_back({kAdminBind, copy_of(*admin_tcp_)});
+    if (admin_local_) all.push_back({kAdminSocketKey, copy_of(*admin_local_)});
+    if (admin_tcp_) all.push_back({kAdminBindKey, copy_of(*admin_tcp_)});
     std::erase_if(all, [](const Inherited& item) { return !item.fd; });
     return all;
 }

@@ -13,6 +13,8 @@ namespace {
 
 constexpr std::string_view kTickets = "tickets.";  // no listener's name has a dot
 
+bool holds_tickets(std::string_view name) { return name.starts_with(kTickets); }
+
 // Readable by whoever has it, and never to be changed again. None if the kernel has no room.
 Fd sealed_file(const std::string& text) {
     Fd fd(memfd_create("sluice-tickets", MFD_CLOEXEC | MFD_ALLOW_SEALING));
@@ -40,8 +42,6 @@ std::shared_ptr<TlsMemory> read_tickets(int fd) {
 }
 
 }  // namespace
-
-bool holds_tickets(std::string_view name) { return name.starts_with(kTickets); }
 
 InheritedTls inherited_tls(const std::vector<Inherited>& fds, const std::string& instance) {
     InheritedTls all;

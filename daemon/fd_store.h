@@ -50,7 +50,6 @@ private:
     std::map<std::string, std::uint64_t> stored_;  // by name: the id
 };
 
-bool holds_tickets(std::string_view name);  // without the mark of an instance
 // Out of what was given: the ticket keys, by the name of their listener.
 InheritedTls inherited_tls(const std::vector<Inherited>& fds, const std::string& instance);
 

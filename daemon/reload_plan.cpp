@@ -214,8 +214,8 @@ void ReloadPlan::plan_admin(const config::AdminConfig& wanted, Work& work) {
     };
     const bool opens = !running || running->admin.socket != wanted.socket || ::access(wanted.socket.c_str(), F_OK) != 0;
     if (opens)
-        admin_.local = open({.kind = config::BindAddress::Kind::unix_socket, .path = wanted.socket}, "admin.socket");
-    if (wanted.bind && (!running || running->admin.bind != wanted.bind)) admin_.tcp = open(*wanted.bind, "admin.bind");
+        admin_.local = open({.kind = config::BindAddress::Kind::unix_socket, .path = wanted.socket}, kAdminSocketKey);
+    if (wanted.bind && (!running || running->admin.bind != wanted.bind)) admin_.tcp = open(*wanted.bind, kAdminBindKey);
     if (!work.problems.empty() || (!opens && running->admin.group == wanted.group)) return;
     const Status shared = share_with_group(wanted.socket, wanted.group);
     if (shared) return;

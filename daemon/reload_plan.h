@@ -45,6 +45,10 @@ struct RunningState {
     InheritedTls inherited_tls;
 };
 
+// The keys of the admin API's addresses, and the names under which a predecessor hands over their sockets.
+inline constexpr const char* kAdminSocketKey = "admin.socket";
+inline constexpr const char* kAdminBindKey = "admin.bind";
+
 // Sockets for the admin API: those that are new or have moved.
 struct AdminSockets {
     Fd local, tcp;

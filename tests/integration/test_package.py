@@ -228,11 +228,16 @@ def test_upgrade_leaves_alone_what_policy_forbids(host, package, newer):
     assert host.service.main_pid == before and host.service.alive
 
 
-def test_upgrade_asks_policy_for_each_unit(installed, newer):
-    host, service = installed, installed.service
+def beside(host):
+    """An instance on the ports of the plain service."""
     edit(host, SHARED)
     host.systemctl("enable", "--now", "sluice@1")
-    other = packages.Service(host, instance="1", start=False)
+    return packages.Service(host, instance="1", start=False)
+
+
+def test_upgrade_asks_policy_for_each_unit(installed, newer):
+    host, service = installed, installed.service
+    other = beside(host)
     before, others = service.main_pid, other.main_pid
     host.write("/usr/sbin/policy-rc.d", "#!/bin/sh\n[ \"$1\" != sluice@1.service ] || exit 101\n")
     host.path("/usr/sbin/policy-rc.d").chmod(0o755)
@@ -244,9 +249,7 @@ def test_upgrade_asks_policy_for_each_unit(installed, newer):
 def test_upgrade_leaves_alone_who_is_not_heard(installed, newer):
     """Systemd takes no word from a masked unit, so an upgrade of it would end the service."""
     host, service = installed, installed.service
-    edit(host, SHARED)
-    host.systemctl("enable", "--now", "sluice@1")
-    other = packages.Service(host, instance="1", start=False)
+    other = beside(host)
     before, others = service.main_pid, other.main_pid
     host.systemctl("mask", "sluice")
     said = host.install(newer)

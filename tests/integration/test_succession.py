@@ -64,14 +64,20 @@ def finish(client):
 BOTH = configs.config(configs.listener("web"), configs.https("safe"))
 
 
+@pytest.fixture
+def sluice(run, manager):
+    """A process of BOTH, all of which is in the store."""
+    sluice = run(BOTH)
+    manager.wait_names("web", "safe", "tickets.safe")
+    return sluice
+
+
 class TestStore:
     def test_what_is_stored(self, run, manager):
         run(BOTH)
         manager.wait_names("web", "safe", "tickets.safe")
 
-    def test_comes_back_after_a_crash(self, run, manager):
-        sluice = run(BOTH)
-        manager.wait_names("web", "safe", "tickets.safe")
+    def test_comes_back_after_a_crash(self, sluice, manager):
         address = sluice.addr("web")
         crash(sluice)
         with socket.create_connection(address) as early:
@@ -82,9 +88,7 @@ class TestStore:
         assert sluice.addr("web") == address
         assert not manager.told("FDSTOREREMOVE")
 
-    def test_after_a_stop(self, run, manager):
-        sluice = run(BOTH)
-        manager.wait_names("web", "safe", "tickets.safe")
+    def test_after_a_stop(self, sluice, manager):
         address = sluice.addr("web")
         sluice.signal(signal.SIGTERM)
         assert sluice.wait_exit() == 0
@@ -94,17 +98,13 @@ class TestStore:
             early.settimeout(patient(10))
             assert b"hello" in early.recv(65536)
 
-    def test_a_removed_listener(self, run, manager):
-        sluice = run(BOTH)
-        manager.wait_names("web", "safe", "tickets.safe")
+    def test_a_removed_listener(self, sluice, manager):
         sluice.apply(configs.config(configs.listener("web")))
         manager.wait_names("web")
         sluice.apply(BOTH)
         manager.wait_names("web", "safe", "tickets.safe")
 
-    def test_another_address(self, run, manager):
-        sluice = run(BOTH)
-        manager.wait_names("web", "safe", "tickets.safe")
+    def test_another_address(self, sluice, manager):
         sluice.apply(configs.config(configs.listener("web", bind="127.0.0.2:0"), configs.https("safe")))
         wait_until(lambda: manager.told("FDSTOREREMOVE", pid=sluice.pid))
         manager.wait_names("web", "safe", "tickets.safe")
@@ -112,10 +112,8 @@ class TestStore:
         crash(sluice)
         assert replace(sluice, manager).addr("web") == address and address[0] == "127.0.0.2"
 
-    def test_another_name(self, run, manager):
+    def test_another_name(self, sluice, manager):
         """The address decides: nobody could bind it beside a socket that is still in the store."""
-        sluice = run(BOTH)
-        manager.wait_names("web", "safe", "tickets.safe")
         address = sluice.addr("web")
         crash(sluice)
         sluice.write_config(configs.config(configs.listener("front", bind="%s:%d" % address)))
@@ -141,10 +139,8 @@ class TestStore:
         assert ["%s:%d" % sluice.addr(name) for name in "ab"] == [second, first]
         assert not sluice.log_line("fits no listener")
 
-    def test_drained_by_hand(self, run, manager):
+    def test_drained_by_hand(self, sluice, manager):
         """Who is not served is refused, and does not wait in a queue that nobody looks at."""
-        sluice = run(BOTH)
-        manager.wait_names("web", "safe", "tickets.safe")
         address = sluice.addr("web")
         sluice.ctl("drain", "web", check=True)
         manager.wait_names("safe", "tickets.safe")
@@ -153,9 +149,7 @@ class TestStore:
         sluice.ctl("restart", "web", check=True)
         manager.wait_names("web", "safe", "tickets.safe")
 
-    def test_what_fits_no_listener(self, run, manager):
-        sluice = run(BOTH)
-        manager.wait_names("web", "safe", "tickets.safe")
+    def test_what_fits_no_listener(self, sluice, manager):
         address = sluice.addr("safe")
         crash(sluice)
         sluice.write_config(configs.config(configs.listener("web")))
@@ -201,9 +195,7 @@ class TestStore:
         assert replace(sluice, manager).ask().status == 200
 
     @pytest.mark.parametrize("version", [V12, V13], ids=["1.2", "1.3"])
-    def test_tickets(self, run, manager, version):
-        sluice = run(BOTH)
-        manager.wait_names("web", "safe", "tickets.safe")
+    def test_tickets(self, sluice, manager, version):
         context = client_context(only=version)
 
         def session_of(session=None):
@@ -220,9 +212,7 @@ class TestStore:
         sluice.upgrade().wait(patient(10))
         assert session_of(session)[0]
 
-    def test_tickets_are_sealed_and_garbage_is_not_taken(self, run, manager):
-        sluice = run(BOTH)
-        manager.wait_names("web", "safe", "tickets.safe")
+    def test_tickets_are_sealed_and_garbage_is_not_taken(self, sluice, manager):
         kept = next(fd for name, fd in manager.store if name == "tickets.safe")
         with pytest.raises(PermissionError):
             os.pwrite(kept, b"x", 0)

@@ -31,6 +31,23 @@ def why_not():
         run("ip", "netns", "del", name, check=False)
 
 
+def enter_network(file):
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.setns(file.fileno(), CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "setns")
+
+
+@contextlib.contextmanager
+def inside_network(path):
+    """For this thread, those that it makes, and their programs. `path`: the namespace's file."""
+    with open(f"/proc/self/task/{threading.get_native_id()}/ns/net") as home, open(path) as there:
+        enter_network(there)
+        try:
+            yield
+        finally:
+            enter_network(home)
+
+
 class Cable:
     """This side has the address `here`, the namespace `there`."""
 
@@ -66,19 +83,6 @@ class Cable:
         with self.inside():
             return socket.socket()
 
-    @contextlib.contextmanager
     def inside(self):
         """This thread makes its sockets there; those that it makes stay there."""
-        libc = ctypes.CDLL(None, use_errno=True)
-
-        def go(file):
-            if libc.setns(file.fileno(), CLONE_NEWNET):
-                raise OSError(ctypes.get_errno(), "setns")
-
-        with open(f"/proc/self/task/{threading.get_native_id()}/ns/net") as home, \
-                open(f"/run/netns/{self.name}") as there:
-            go(there)
-            try:
-                yield
-            finally:
-                go(home)
+        return inside_network(f"/run/netns/{self.name}")

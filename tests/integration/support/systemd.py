@@ -1,15 +1,12 @@
 """A machine of its own for the service: a systemd in namespaces (tests/support/with-systemd) with the shipped units,
 and the daemon that it runs. A test lives in the machine's network, so its clients are made as everywhere else."""
 
-import contextlib
-import ctypes
 import functools
 import json
 import pathlib
 import re
 import shutil
 import subprocess
-import threading
 import time
 
 import pytest
@@ -17,6 +14,7 @@ import pytest
 from . import configs
 from .daemon import ALARMING, Sluice
 from .http import Closed, UnixHttp
+from .netns import inside_network
 from .settings import REPO, SLUICECTL, SLUICED, patient, scaled
 from .waiting import wait_until
 
@@ -25,7 +23,6 @@ UNITS = REPO / "systemd"
 CONFIG = "/etc/sluice/sluice.yaml"
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root",
                "LANG": "C.UTF-8", "SYSTEMD_PAGER": "", "SYSTEMD_COLORS": "0"}
-CLONE_NEWNET = 0x40000000
 ERROR, WARNING, NOTICE, INFO, DEBUG = range(3, 8)  # PRIORITY in the journal
 
 # A program that stops one thread of a process, whose others run on, until it dies. Who traces a process must also take
@@ -52,12 +49,6 @@ def why_not():
     return done.stderr.strip() if done.returncode else None
 
 
-def enter_network(file):
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.setns(file.fileno(), CLONE_NEWNET):
-        raise OSError(ctypes.get_errno(), "setns")
-
-
 class Machine:
     """Booted and running until stop(). Its files are seen from here below `root`."""
 
@@ -81,16 +72,8 @@ class Machine:
             self.runner.communicate()
             raise
 
-    @contextlib.contextmanager
     def network(self):
-        """For this thread, those that it makes, and their programs."""
-        with open(f"/proc/self/task/{threading.get_native_id()}/ns/net") as home, \
-                open(f"/proc/{self.pid}/ns/net") as there:
-            enter_network(there)
-            try:
-                yield
-            finally:
-                enter_network(home)
+        return inside_network(f"/proc/{self.pid}/ns/net")
 
     # Programs
 
