@@ -241,6 +241,7 @@ def check_config(file, text):
 PASSED_ON = {
     ("core/upstream/endpoint.cpp", "text"): "endpoint: STATE -> STATE",
     ("daemon/daemon.cpp", "text"): "the certificate FILE (SUBJECT) expires on DATE",
+    ("daemon/daemon.cpp", "warning"): "FILE:LINE:COLUMN: PATH: MESSAGE",
     ("daemon/reloader.cpp", "diagnostic.text()"): "FILE:LINE:COLUMN: PATH: MESSAGE",
     ("protocols/grpc/services_server.cpp", "args->message"): "MESSAGE LIBRARY=grpc",
 }

@@ -483,8 +483,8 @@ class TestBadSuccessor:
         answer = sluice.admin.ask("POST", "/v1/upgrade")
         assert answer.status == 500, answer.body
         assert client.ask().status == 200 and sluice.ask().status == 200 and sluice.ask(name="file").status == 200
-        told = [message["MAINPID"] for _, message in manager.messages if "MAINPID" in message]
-        assert not told or told[-1] == str(sluice.pid)
+        told = lambda: [message["MAINPID"] for _, message in manager.messages if "MAINPID" in message]
+        wait_until(lambda: not told() or told()[-1] == str(sluice.pid))
         assert sluice.reload()["ok"] and sluice.status()["state"] == "running"
         (tmp_path / "before").rename(program)
         assert sluice.upgrade().wait(patient(10)) == 0

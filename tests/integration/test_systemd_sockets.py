@@ -323,8 +323,9 @@ def test_one_stops(two):
 
 
 def test_one_stops_where_the_kernel_migrates(two, migration):
+    """All but who is being put into the queue of the socket at the very moment at which it is closed."""
     times = scaled(5, 20)
-    stop_one(two, times).check(f"one of two instances stopped, {times} times, tcp_migrate_req=1")
+    stop_one(two, times).check(f"one of two instances stopped, {times} times, tcp_migrate_req=1", resets=times // 2)
     two[1].stop()
 
 

@@ -79,7 +79,7 @@ class TestShownBy1AroundTheIdleTimeout:
         assert not twice(server)
         assert set(spaced.statuses) <= {200, 502}
         failed, total = spaced.statuses[502], CLIENTS * REQUESTS
-        assert failed <= scaled(total // 100, total // 10_000), spaced.reasons  # few requests tell nothing finer
+        assert failed <= scaled(total // 20, total // 10_000), spaced.reasons  # few requests tell nothing finer
         assert set(spaced.reasons) <= {"unreplayable"}
         assert sluice.upstream()["failures"].get("unreplayable", 0) == failed
         print(f"{total} POSTs, {failed} failed, {server.opened} connections")
