@@ -29,7 +29,8 @@ bool is_link(const std::string& path) {
     return lstat(path.c_str(), &info) == 0 && (S_ISLNK(info.st_mode) || info.st_nlink > 1);
 }
 
-constexpr int kMaxLinks = 40;  // as the kernel's own limit
+constexpr int kMostReads = 16;  // a turn
+constexpr int kMaxLinks = 40;   // as the kernel's own limit
 
 }  // namespace
 
@@ -121,14 +122,21 @@ void Watcher::drop_unused() {
     watches_ = std::move(used);
 }
 
+void Watcher::take_events(std::span<const char> bytes) {
+    for (const char* at = bytes.data(); at < bytes.data() + bytes.size();) {
+        const auto* event = reinterpret_cast<const inotify_event*>(at);
+        for (Way& way : ways_) way.stale |= way.take(event->mask, event->wd, event->len > 0 ? event->name : "");
+        at += sizeof *event + event->len;
+    }
+}
+
 void Watcher::read_events() {
     alignas(inotify_event) std::array<char, 16 * 1024> buffer;
-    for (ssize_t size; (size = ::read(inotify_.get(), buffer.data(), buffer.size())) > 0;) {
-        for (const char* at = buffer.data(); at < buffer.data() + size;) {
-            const auto* event = reinterpret_cast<const inotify_event*>(at);
-            for (Way& way : ways_) way.stale |= way.take(event->mask, event->wd, event->len > 0 ? event->name : "");
-            at += sizeof *event + event->len;
-        }
+    // What is left is read in the next turn of the loop: who writes into the directory must not hold it.
+    for (int reads = 0; reads < kMostReads; ++reads) {
+        const ssize_t size = ::read(inotify_.get(), buffer.data(), buffer.size());
+        if (size <= 0) break;
+        take_events({buffer.data(), static_cast<std::size_t>(size)});
     }
     bool looked = false, changed = false;
     for (Way& way : ways_) {

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <map>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -61,6 +62,7 @@ private:
     };
 
     void read_events();
+    void take_events(std::span<const char> bytes);
     bool look_again(Way& way);
     void watch(Way& way);
     int watch_directory(Way& way, const std::string& directory, const std::string& name, std::uint32_t events);

@@ -82,26 +82,9 @@ void Sink::report_lost() {
     deliver(Level::warning, now, Site::here(), "log messages were lost" + count);
 }
 
-// A separator in what is logged would look like a field of ours.
-void append(std::string& record, std::string_view text) {
-    const auto begin = record.size();
-    record += text;
-    std::replace(record.begin() + static_cast<std::ptrdiff_t>(begin), record.end(), kSeparator, '?');
-}
-
-std::string make_record(std::string_view message, std::initializer_list<Field> fields) {
-    std::string record;
-    append(record, message);
-    for (const auto& field : fields) {
-        if (field.value.empty()) continue;
-        record.append(1, kSeparator).append(field.key.text).append("=");
-        append(record, field.value);
-    }
-    return record;
-}
-
 void send(Level level, std::string_view message, std::initializer_list<Field> fields, const Site& site) {
-    const auto record = make_record(message, fields);
+    std::string record;
+    append_record(record, message, fields);
     if (the_log.logger) {
         the_log.logger->log(spdlog::source_loc{site.file, site.line, ""}, to_spdlog(level),
                             spdlog::string_view_t(record.data(), record.size()));
@@ -182,9 +165,9 @@ void report_left_out() {
     }
 }
 
-void access(std::string_view line) {
+void access(std::string_view line, std::initializer_list<Field> fields) {
     if (the_log.access) {
-        the_log.access->add(line);
+        the_log.access->add(line, fields);
     } else {
         ++dropped_before;
     }

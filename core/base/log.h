@@ -67,8 +67,9 @@ void write(Level level, std::string_view message, std::initializer_list<Field> f
 // then; a site that speaks again tells it itself, and stop() does.
 void report_left_out();
 
-// The access log: one formatted line without its newline. It waits for others up to a tenth of a second.
-void access(std::string_view line);
+// The access log: one formatted line without its newline. It waits for others up to a tenth of a second. The fields, no
+// newline in them, are for the journal alone: other places get the line as it is.
+void access(std::string_view line, std::initializer_list<Field> fields = {});
 void set_access_file(const std::string& path);  // "" = where the log goes
 // The access file was renamed: lines from now on go to a new one, of the same mode. If it cannot be opened that is
 // logged, and lines go on into the old one until it can be.

@@ -46,7 +46,7 @@ void AccessWriter::stop() {
     close();
 }
 
-void AccessWriter::add(std::string_view line) {
+void AccessWriter::add(std::string_view line, std::initializer_list<Field> fields) {
     bool wake = false;
     {
         const std::lock_guard lock(mutex_);
@@ -54,12 +54,22 @@ void AccessWriter::add(std::string_view line) {
             ++lost_;
             return;
         }
-        const auto before = pending_bytes_;
-        pending_.back().lines.append(line).push_back('\n');
-        pending_bytes_ += line.size() + 1;
+        Batch& batch = pending_.back();
+        const auto before = pending_bytes_, held = batch.lines.size();
+        batch.add(line, fields);
+        pending_bytes_ += batch.lines.size() - held;
         wake = before == 0 || (before < kBatchSize && pending_bytes_ >= kBatchSize);
     }
     if (wake) wake_.notify_one();
+}
+
+void AccessWriter::Batch::add(std::string_view line, std::initializer_list<Field> fields) {
+    if (path.empty() && keeps_fields()) {
+        append_record(lines, line, fields);
+    } else {
+        lines.append(line);
+    }
+    lines.push_back('\n');
 }
 
 void AccessWriter::set_path(const std::string& path) {

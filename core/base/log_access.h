@@ -8,11 +8,14 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <mutex>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <vector>
+
+#include "core/base/log.h"
 
 namespace sluice::log {
 
@@ -23,7 +26,7 @@ public:
     AccessWriter(const AccessWriter&) = delete;
     AccessWriter& operator=(const AccessWriter&) = delete;
 
-    void add(std::string_view line);
+    void add(std::string_view line, std::initializer_list<Field> fields);
     void set_path(const std::string& path);
     void reopen();
     void stop();  // writes what it holds; nothing may be added after it
@@ -35,6 +38,8 @@ private:
         std::string path;
         bool reopen = false;
         std::string lines;
+
+        void add(std::string_view line, std::initializer_list<Field> fields);
     };
     using Batches = std::vector<Batch>;
 

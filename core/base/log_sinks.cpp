@@ -45,6 +45,13 @@ std::atomic<Steady::rep> deadline = Steady::duration::max().count();
 
 const LevelStyle& style_of(Level level) { return kStyles.at(static_cast<std::size_t>(level)); }
 
+// A separator in what is logged would look like a field of ours.
+void append(std::string& record, std::string_view text) {
+    const auto begin = record.size();
+    record += text;
+    std::replace(record.begin() + static_cast<std::ptrdiff_t>(begin), record.end(), kSeparator, '?');
+}
+
 bool needs_quotes(std::string_view value) {
     return value.empty() ||
            std::any_of(value.begin(), value.end(), [](char c) { return c == ' ' || c == '=' || c == '"'; });
@@ -143,6 +150,15 @@ bool wants_colour() {
 
 }  // namespace
 
+void append_record(std::string& to, std::string_view message, std::initializer_list<Field> fields) {
+    append(to, message);
+    for (const auto& field : fields) {
+        if (field.value.empty()) continue;
+        to.append(1, kSeparator).append(field.key.text).append("=");
+        append(to, field.value);
+    }
+}
+
 bool leads_to_journal() {
     const char* stream = std::getenv("JOURNAL_STREAM");
     struct stat status {};
@@ -155,6 +171,8 @@ void choose_target(Target target) {
     coloured = !to_journal && wants_colour();
 }
 
+bool keeps_fields() { return to_journal; }
+
 bool deliver(Level level, Clock::time_point time, const Site& site, std::string_view record) {
     const auto parts = split(record);
     if (!to_journal) return print(level, time, parts);
@@ -166,7 +184,8 @@ std::size_t deliver_lines(std::string_view lines) {
     std::size_t lost = 0;
     while (!lines.empty()) {
         const auto end = lines.find('\n');
-        if (!send_to_journal(Level::info, std::string(lines.substr(0, end)))) ++lost;
+        const auto parts = split(lines.substr(0, end));
+        if (!send_to_journal(Level::info, std::string(parts.front()), {parts.begin() + 1, parts.end()})) ++lost;
         lines.remove_prefix(end + 1);
     }
     return lost;

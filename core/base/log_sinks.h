@@ -12,16 +12,19 @@
 namespace sluice::log {
 
 constexpr char kSeparator = '\x1f';  // ASCII "unit separator"
+void append_record(std::string& to, std::string_view message, std::initializer_list<Field> fields);
 
 using Clock = std::chrono::system_clock;
 
 bool leads_to_journal();  // does standard error end in the journal?
 void choose_target(Target target);
+bool keeps_fields();  // does what is delivered go to the journal?
 
 // False if the record is lost.
 bool deliver(Level level, Clock::time_point time, const Site& site, std::string_view record);
 
-// Lines that are formatted already, each with its newline; how many of them are lost.
+// Records whose messages are formatted already, each with a newline, and with fields only if keeps_fields(); how many
+// of them are lost.
 std::size_t deliver_lines(std::string_view lines);
 std::size_t count_lines(std::string_view lines);
 

@@ -94,7 +94,12 @@ std::string access_line(const Exchange& exchange, config::AccessFormat format, s
 }
 
 void AccessLog::write_line(const Exchange& exchange) const {
-    log::access(access_line(exchange, format_, std::time(nullptr)));
+    const fmt::format_int connection(exchange.connection_id);
+    log::access(access_line(exchange, format_, std::time(nullptr)),
+                {{"LISTENER", exchange.config->name},
+                 {"CONNECTION_ID", {connection.data(), connection.size()}},
+                 {"UPSTREAM", exchange.upstream},
+                 {"REASON", exchange.failure}});
 }
 
 }  // namespace sluice

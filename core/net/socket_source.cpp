@@ -142,11 +142,6 @@ Fd SocketSource::take_offered(const std::string& name, const config::BindAddress
     return {};
 }
 
-Result<Fd> SocketSource::take(const std::string& name, const config::BindAddress& bind, Sharing sharing) {
-    if (Fd offered = take_offered(name, bind)) return offered;
-    return open(bind, sharing);
-}
-
 Result<Fd> SocketSource::open(const config::BindAddress& bind, Sharing sharing) {
     if (bind.kind == config::BindAddress::Kind::systemd) return fail(Errc::address, ENOENT);
     const auto wanted = Address::from(bind);

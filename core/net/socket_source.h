@@ -44,10 +44,10 @@ public:
     // Closes those that nobody asked for; their names.
     std::vector<std::string> forget_offers();
 
-    // A listening, non-blocking, close-on-exec socket: one that was offered, else a new one. The error's native code says
-    // why there is none: EADDRINUSE; ENOENT: systemd has passed none of that name.
-    Result<Fd> take(const std::string& name, const config::BindAddress& bind, Sharing sharing = Sharing::alone);
-    Fd take_offered(const std::string& name, const config::BindAddress& bind);  // none if there is none
+    // Sockets are listening, non-blocking and close-on-exec. One that was offered, or none:
+    Fd take_offered(const std::string& name, const config::BindAddress& bind);
+    // A new one. The error's native code says why there is none: EADDRINUSE; ENOENT: systemd has passed none of that
+    // name.
     static Result<Fd> open(const config::BindAddress& bind, Sharing sharing);
     // The same beside a socket of ours that will be closed: one on a wildcard and one on a single address clash.
     static Result<Fd> take_beside(const config::BindAddress& bind, int leaving);

@@ -177,7 +177,7 @@ void Cluster::announce(EventType type, std::string detail) {
     worker_.events.add({.type = type, .source = worker_.events.source(name_), .detail = std::move(detail)});
 }
 
-void Cluster::on_endpoint_changed(Endpoint&) {
+void Cluster::on_endpoint_changed() {
     update_shares();
     wake();
 }

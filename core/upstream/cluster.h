@@ -95,8 +95,8 @@ public:
     // client: whose alone the connection would have been.
     void on_connect_failed(Endpoint& endpoint, Failure failure, const std::optional<PeerAddress>& client = {});
     void connect_dedicated(Endpoint& endpoint);
-    void on_endpoint_changed(Endpoint& endpoint);  // its health, or whether it drains
-    void on_endpoint_empty(Endpoint& endpoint);    // it retires, and its last connection has ended
+    void on_endpoint_changed();                  // its health, or whether it drains
+    void on_endpoint_empty(Endpoint& endpoint);  // it retires, and its last connection has ended
     void add_active(std::size_t index, std::int32_t change) { balancer_.add_active(index, change); }
     void record(std::uint64_t endpoint, const Decision& decision);
     void announce(EventType type, std::string detail);

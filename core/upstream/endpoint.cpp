@@ -99,7 +99,7 @@ void Endpoint::set_draining(bool draining) {
     if (std::exchange(draining_, draining) == draining) return;
     on_settings_changed();
     cluster_.announce(EventType::endpoint_drained, identity_.address + (draining ? ": draining" : ": serving"));
-    cluster_.on_endpoint_changed(*this);
+    cluster_.on_endpoint_changed();
 }
 
 // --- connections ---
@@ -400,7 +400,7 @@ void Endpoint::changed_health(const char* why) {
     note(log::Level::warning, "endpoint: " + text, why);
     cluster_.announce(EventType::endpoint_health, identity_.address + ": " + text + " (" + why + ")");
     if (!health_.available()) close_idle(idle());
-    cluster_.on_endpoint_changed(*this);
+    cluster_.on_endpoint_changed();
     look();
 }
 

@@ -105,6 +105,28 @@ def test_a_line_for_a_connection_at_debug(service):
     service.stop()
 
 
+def test_access_lines_are_found_by_fields(service):
+    """They have the format that was chosen: what they are about stands beside it."""
+    routes = {"routes": [configs.proxy("api")]}
+    service.apply(configs.config(configs.listener("web", bound(WEB), **routes), configs.listener("other", bound(OTHER)),
+                                 upstreams=[configs.upstream("api", NOBODY)], log={"access": {"format": "combined"}}))
+    for address, status in (WEB, 502), (OTHER, 200):
+        with connected(address) as client:
+            assert client.ask().status == status
+
+    def requests(*fields):
+        return [record for record in service.journal(*fields) if '"GET / HTTP/1.1"' in record["MESSAGE"]]
+
+    wait_until(lambda: len(requests()) == 2, what=service.log)
+    failed, = requests("LISTENER=web", "UPSTREAM=api", "REASON=connect_error")
+    answered, = requests("LISTENER=other")
+    assert "UPSTREAM" not in answered and "REASON" not in answered
+    for record in failed, answered:
+        assert int(record["PRIORITY"]) == INFO and int(record["CONNECTION_ID"]) > 0, record
+        assert "LISTENER" not in record["MESSAGE"]
+    service.stop()
+
+
 def test_lines_of_one_upstream(service):
     keys = {"passive_health": {"consecutive_errors": 2}}
     service.apply(configs.config(configs.listener("web", bound(WEB), [configs.proxy("api")]),

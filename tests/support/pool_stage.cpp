@@ -6,7 +6,7 @@ namespace sluice::test {
 
 PoolStage::PoolStage(const config::PoolSettings& pool, std::uint64_t memory_limit, config::Protocol protocol)
     : worker(memory_limit) {
-    auto socket = worker.sockets.take("web", {.host = "127.0.0.1", .port = 0});
+    auto socket = SocketSource::open({.host = "127.0.0.1", .port = 0}, Sharing::alone);
     Listener::Owner& owner = *this;
     worker.listeners.push_back(std::make_unique<Listener>(worker, served.context(pool, protocol), std::move(*socket),
                                                           Listener::Role::service, owner));

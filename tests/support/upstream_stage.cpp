@@ -14,14 +14,16 @@ namespace sluice::test {
 // --- the servers ---
 
 FarEnd::FarEnd() {
-    listener_ = *SocketSource().take("test", {.host = "127.0.0.1", .port = 0});
+    listener_ = *SocketSource::open({.host = "127.0.0.1", .port = 0}, Sharing::alone);
     address_ = *Address::of_socket(listener_.get());
     const std::string text = address_.text();
     config.host = "127.0.0.1";
     config.port = static_cast<std::uint16_t>(std::stoi(text.substr(text.rfind(':') + 1)));
 }
 
-void FarEnd::listen_again() { listener_ = *SocketSource().take("test", {.host = "127.0.0.1", .port = config.port}); }
+void FarEnd::listen_again() {
+    listener_ = *SocketSource::open({.host = "127.0.0.1", .port = config.port}, Sharing::alone);
+}
 
 void FarEnd::accept_all() {
     while (listener_) {

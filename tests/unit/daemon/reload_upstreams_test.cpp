@@ -16,7 +16,7 @@ namespace {
 
 // Accepts connections in the kernel's queue and answers nothing.
 struct Backend {
-    Backend() : port(free_port()), socket(*sockets.take("backend", {.host = "127.0.0.1", .port = port})) {}
+    Backend() : port(free_port()), socket(*SocketSource::open({.host = "127.0.0.1", .port = port}, Sharing::alone)) {}
     std::string address() const { return "127.0.0.1:" + std::to_string(port); }
     // Those that came since the last call; they stay open.
     std::size_t accept_all() {
@@ -25,7 +25,6 @@ struct Backend {
             open.emplace_back(fd);
         return count;
     }
-    SocketSource sockets;
     std::uint16_t port;
     Fd socket;
     std::vector<Fd> open;

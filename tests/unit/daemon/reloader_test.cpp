@@ -144,8 +144,7 @@ TEST_CASE("a reload that cannot be done changes nothing", "[reload]") {
     const std::uint16_t port = free_port(), taken = free_port();
     service.save("listeners:\n" + listener("web", port));
     REQUIRE(service.reloader->start());
-    SocketSource others;
-    const auto blocker = others.take("x", {.host = "127.0.0.1", .port = taken});
+    const auto blocker = SocketSource::open({.host = "127.0.0.1", .port = taken}, Sharing::alone);
     REQUIRE(blocker);
     service.save("listeners:\n" + listener("web", port, "max_connections: 5") + listener("more", taken));
     const auto outcome = service.reload();

@@ -176,7 +176,7 @@ TEST_CASE("a listener that was stopped can listen again", "[drain]") {
     stage.turn();
     CHECK(stage.drained == 1);
     stage.listener().restart(stage.served.context());
-    stage.listener().rebind(std::move(*stage.worker.sockets.take("web", {.host = "127.0.0.1", .port = 0})));
+    stage.listener().rebind(std::move(*SocketSource::open({.host = "127.0.0.1", .port = 0}, Sharing::alone)));
     CHECK(stage.listener().state() == ListenerState::listening);
     Peer& peer = stage.connect();
     peer.send(get("/"));

@@ -47,7 +47,7 @@ struct Line {
         std::signal(SIGPIPE, SIG_IGN);
         config::BindAddress bind{.host = "127.0.0.1", .port = 0};
         if (is_unix) bind = {config::BindAddress::Kind::unix_socket, "", 0, path()};
-        auto made = SocketSource().take("test", bind);
+        auto made = SocketSource::open(bind, Sharing::alone);
         REQUIRE(made);
         listener = std::move(*made);
         address = *Address::of_socket(listener.get());
