@@ -41,6 +41,16 @@ Error connect_error_of(int status) {
     return error_of(status);
 }
 
+// Not libuv's: write() goes the way of files through the kernel, which costs more.
+ssize_t send_now(int fd, std::span<iovec> pieces) {
+    constexpr int kFlags = MSG_NOSIGNAL | MSG_DONTWAIT;
+    if (pieces.size() == 1) return ::send(fd, pieces[0].iov_base, pieces[0].iov_len, kFlags);
+    msghdr message{};
+    message.msg_iov = pieces.data();
+    message.msg_iovlen = pieces.size();
+    return ::sendmsg(fd, &message, kFlags);
+}
+
 }  // namespace
 
 void UvClose<uv_stream_t>::operator()(uv_stream_t* handle) const {
@@ -220,11 +230,10 @@ void SocketTransport::write(ByteQueue&& bytes) {
 void SocketTransport::try_write(ByteQueue& bytes) {
     std::array<iovec, 16> vectors;
     while (!bytes.empty()) {
-        const auto used = bytes.gather(vectors);
-        const int count =
-            uv_try_write(stream_.get(), reinterpret_cast<uv_buf_t*>(used.data()), static_cast<unsigned>(used.size()));
-        if (count == UV_EAGAIN) return;
-        if (count < 0) return fail_later(count);
+        const ssize_t count = send_now(fd(), bytes.gather(vectors));
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0 && (errno == EAGAIN || errno == ENOBUFS)) return;
+        if (count < 0) return fail_later(-errno);
         bytes.consume(static_cast<std::size_t>(count));
     }
 }
