@@ -17,7 +17,8 @@ namespace {
 
 constexpr std::int64_t kAdminGrace = 500;     // ms for answers on the admin socket when all else has ended
 constexpr std::int64_t kServicesWait = 1000;  // ms for the end of the builtin services
-constexpr std::int64_t kHurryWait = 3000;     // ms for a predecessor that was told to hurry
+constexpr config::Millis kHurryWait{3000};    // for a predecessor that was told to hurry
+constexpr config::Millis kSpare{5000};        // beyond what a drain may take
 constexpr int kHandoverWait = 60'000;         // ms from being ready to `go`; the predecessor is less patient
 constexpr std::chrono::seconds kSystemdWait{1};
 
@@ -47,20 +48,22 @@ void Daemon::on_signal(int number) {
 
 void Daemon::drain_all() {
     if (state_ != State::running) return;
+    keep_house();  // who comes after us gets the newest keys of tickets
     state_ = State::announced;
     reloader_.close();
     upgrade_.call_off();
-    config::Millis longest = reloader_.config()->drain_delay;
+    // Nobody need look away from a port that a successor serves already.
+    const config::Millis delay = serving_ ? reloader_.config()->drain_delay : config::Millis(0);
     config::Millis drain{0};
     worker_.for_each_listener(
         [&drain](Listener& l) { drain = std::max(drain, l.pool().context()->pool.drain_timeout); });
-    longest += drain + config::Millis(5000);
+    const config::Millis longest = delay + drain + kSpare;
     log::write(log::Level::notice, "stopping: draining");
-    service_.stopping("draining", longest);
+    service_.stopping("draining", predecessor_ ? longest + kHurryWait + kSpare : longest);
     if (predecessor_) predecessor_wait_.start(longest.count());
     builtin_services_.look();
     leave_shared();
-    drain_delay_.start(reloader_.config()->drain_delay.count());
+    drain_delay_.start(delay.count());
 }
 
 // A socket that shares its port gets connections for as long as anybody has it open: so not systemd either, while others
@@ -191,7 +194,7 @@ void Daemon::hurry_predecessor() {
     if (!predecessor_) return;
     if (std::exchange(hurried_, true)) return forget_predecessor();
     predecessor_->send("hurry");
-    predecessor_wait_.start(kHurryWait);
+    predecessor_wait_.start(kHurryWait.count());
 }
 
 // --- as the predecessor of another process ---
@@ -209,6 +212,7 @@ void Daemon::upgrade(UpgradeDone done) {
 
 void Daemon::begin_upgrade() {
     if (state_ != State::running) return on_upgrade_failed("the daemon is stopping");
+    keep_house();  // what the successor is given is what the store has
     log::write(log::Level::notice, "upgrade: the program is started anew", {{"PROGRAM", options_.program}});
     if (const Status started = upgrade_.start(options_.program, options_.arguments, legacy()); !started)
         on_upgrade_failed("cannot start " + options_.program + ": " + std::strerror(started.error().native));

@@ -103,9 +103,11 @@ bool FdStore::forget_shared(Worker& worker, const config::Config& config) {
     bool any = false;
     for (const auto& wanted : config.listeners) {
         const Listener* listener = worker.find(wanted.name);
-        if (!wanted.reuse_port || !listener || !has_siblings(listener->socket())) continue;
         const auto known = stored_.find(marked(wanted.name, instance_));
-        if (known == stored_.end()) continue;
+        if (!wanted.reuse_port || !listener || known == stored_.end()) continue;
+        Fd right = right_to_leave(listener->socket());
+        if (!right) continue;
+        rights_.push_back(std::move(right));
         service_.forget(known->first);
         stored_.erase(known);
         any = true;

@@ -26,7 +26,7 @@ public:
     // change with time.
     void update(Worker& worker, const config::Config& config);
 
-    // The sockets whose port others of this machine listen on too are not kept for the next process: they would get
+    // The sockets whose port others of this machine go on listening on are not kept for the next process: they would get
     // connections that nobody takes. True if there are any.
     bool forget_shared(Worker& worker, const config::Config& config);
 
@@ -48,6 +48,7 @@ private:
     const ServiceManager& service_;
     const std::string instance_;
     std::map<std::string, std::uint64_t> stored_;  // by name: the id
+    std::vector<Fd> rights_;                       // to leave what was forgotten
 };
 
 // Out of what was given: the ticket keys, by the name of their listener.

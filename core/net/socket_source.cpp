@@ -4,6 +4,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -107,6 +108,19 @@ bool has_siblings(int fd) {
     const auto ours = listening.find(socket_id(fd));
     if (ours == listening.end()) return false;
     return std::ranges::count(listening, ours->second, [](const auto& entry) { return entry.second; }) > 1;
+}
+
+// A name of the abstract namespace, which belongs to the network as the port does, and goes with the process.
+Fd right_to_leave(int fd) {
+    const auto address = Address::of_socket(fd);
+    if (!address) return {};
+    const std::string name = "sluice leaves " + address->text();
+    sockaddr_un claim{};
+    claim.sun_family = AF_UNIX;
+    name.copy(claim.sun_path + 1, sizeof claim.sun_path - 1);
+    Fd right(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    if (::bind(right.get(), reinterpret_cast<const sockaddr*>(&claim), sizeof claim) != 0) return {};
+    return has_siblings(fd) ? std::move(right) : Fd();
 }
 
 bool is_socket(int fd) {

@@ -58,6 +58,9 @@ private:
 
 // Whether other sockets listen on the same address as this one of TCP.
 bool has_siblings(int fd);
+// The right to leave the address to those siblings, for as long as it is held; none if there are none, or if another
+// process has it: two that leave at the same time would each count on the other.
+Fd right_to_leave(int fd);
 
 bool is_socket(int fd);
 

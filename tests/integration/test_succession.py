@@ -297,6 +297,14 @@ class TestUpgrade:
         assert manager.told("READY", pid=sluice.pid)
         assert manager.names == ["safe", "tickets.safe", "web"]
 
+    def test_nobody_need_look_away(self, start):
+        """The port is served already: the old process accepts no longer, however long the delay of a stop is."""
+        sluice = start(configs.config(configs.listener("web"), drain_delay="1h"))
+        before = sluice.upgrade()
+        assert before.wait(patient(10)) == 0
+        assert sluice.ask().status == 200
+        sluice.apply(configs.config(configs.listener("web")))
+
     def test_under_load(self, start):
         """New connections and kept ones, over one upgrade after the other: each request is answered."""
         sluice = start(BOTH)

@@ -297,6 +297,20 @@ def test_each_upgrades_alone(two):
     alone_under_load(two, upgrade, "two instances, upgrades of one of them")
 
 
+def test_both_restart_at_once(two):
+    """One of them keeps its socket, or nobody would listen: those who come meanwhile wait for it, and none is refused."""
+    rounds = scaled(3, 10)
+    load = Load(short=Single(WEB), short2=Single(WEB), post=SlowPost(WEB), kept=Kept(WEB))
+    with load:
+        load.moved_on()
+        for _ in range(rounds):
+            two[0].machine.systemctl("restart", *(service.unit for service in two))
+            load.moved_on()
+    load.check("two instances, both restarted at once", resets=rounds)
+    for service in two:
+        service.stop()
+
+
 def stop_one(two, times=1):
     """While many connect. Whoever comes after it is answered."""
     first, second = two

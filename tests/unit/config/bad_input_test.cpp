@@ -170,7 +170,8 @@ TEST_CASE("bad values", "[config][bad]") {
 
 TEST_CASE("bad addresses", "[config][bad]") {
     const std::string bind = ":3:11: listeners[0].bind: expected ";
-    const std::string any = bind + "an address such as 127.0.0.1:8080, [::1]:8080, unix:/run/web.sock or systemd:web, got ";
+    const std::string any =
+        bind + "an address such as 127.0.0.1:8080, [::1]:8080, unix:/run/web.sock or systemd:web, got ";
     const std::string host = bind + "an IP address as host (v6 in brackets), not a name, got ";
     const std::string port = bind + "a port from 0 to 65535, got ";
     check({

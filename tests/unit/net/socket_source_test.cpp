@@ -169,3 +169,17 @@ TEST_CASE("sockets share a port only if both want to", "[socket_source]") {
     CHECK(socket_id(first->get()) != 0);
     CHECK(socket_id(-1) == 0);
 }
+
+TEST_CASE("of those who share a port one at a time may leave it to the others", "[socket_source]") {
+    const auto first = SocketSource::open(kAnyPort, Sharing::shared);
+    REQUIRE(first);
+    CHECK_FALSE(right_to_leave(first->get()));  // nobody else listens
+    const auto second = SocketSource::open(at_port_of(*first), Sharing::shared);
+    REQUIRE(second);
+    {
+        const Fd right = right_to_leave(first->get());
+        CHECK(right);
+        CHECK_FALSE(right_to_leave(second->get()));
+    }
+    CHECK(right_to_leave(second->get()));
+}
