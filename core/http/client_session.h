@@ -56,6 +56,8 @@ public:
     virtual void on_answer_body(Bytes bytes) = 0;  // borrowed until it returns
     virtual void on_answer_trailers(const HeaderMap& trailers) = 0;
     virtual void on_answer_complete() = 0;
+    // The upstream gave up this exchange, and why (RFC 9113, 7); on_failed follows.
+    virtual void on_reset(std::uint32_t) {}
     // answer_begun: any byte of the answer had come (HTTP/2: of its head).
     virtual void on_failed(Fault fault, bool answer_begun) = 0;
     virtual void on_request_room() = 0;  // after Egress::full: the request's body can go on

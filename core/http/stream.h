@@ -8,6 +8,7 @@
 #include "core/base/byte_queue.h"
 #include "core/base/result.h"
 #include "core/http/message.h"
+#include "core/net/reason.h"
 
 namespace sluice {
 
@@ -73,6 +74,8 @@ public:
     virtual void on_request(const RequestHead& head, Stream& stream) = 0;
     // An HTTP/1 client that closes its side is gone, as nearly all are: the work for it would be in vain.
     virtual bool gives_up_on_half_close() const { return false; }
+    // The connection is about to be ended under it, for a reason of ours: what it says now still goes out.
+    virtual void on_cut(Reason) {}
 };
 
 }  // namespace sluice

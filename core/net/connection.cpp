@@ -207,7 +207,7 @@ void Connection::kill() {
         const Turn turn(in_turn_);
         says_so = session_->kill();
     }
-    if (!says_so) return close(Reason::killed, CloseMode::abort);
+    if (!says_so) return cut(Reason::killed, CloseMode::abort);
     if (!in_turn_) flush();
 }
 
@@ -218,6 +218,16 @@ void Connection::close(Reason reason, CloseMode mode) {
     if (mode == CloseMode::abort) return end();
     if (!session_) return begin_close();
     schedule_write();  // what the session still has to say goes first
+}
+
+void Connection::cut(Reason reason, CloseMode mode) {
+    bool last_word = false;
+    if (session_ && !closing()) {
+        const Turn turn(in_turn_);
+        last_word = session_->cut(reason);
+    }
+    if (last_word && !in_turn_) write_some();
+    close(reason, mode);
 }
 
 void Connection::begin_close() {

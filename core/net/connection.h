@@ -39,6 +39,8 @@ public:
     void start();
     // Ends it; idempotent. The first reason is the one that counts, a harder mode replaces a softer one.
     void close(Reason reason, CloseMode mode);
+    // The same for a reason of ours: what the session says of it goes out first, as far as there is room at once.
+    void cut(Reason reason, CloseMode mode);
     // Reads an idle connection once more (what came meanwhile is answered), then closes it; a busy one is asked to
     // end with its running exchange.
     void close_when_idle(Reason reason);

@@ -38,8 +38,8 @@ void Generation::enter(Step step) {
     step_ = step;
     manager_.for_each([&](Connection& connection) {
         if (&connection.generation() != this) return;
-        if (step == Step::connections) connection.close(Reason::drain_deadline, CloseMode::flush);
-        else if (step == Step::cut) connection.close(Reason::drain_deadline, CloseMode::abort);
+        if (step == Step::connections) connection.cut(Reason::drain_deadline, CloseMode::flush);
+        else if (step == Step::cut) connection.cut(Reason::drain_deadline, CloseMode::abort);
         else connection.close_when_idle(Reason::drain);
     });
 }

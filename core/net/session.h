@@ -58,6 +58,9 @@ public:
     virtual void close_when_idle(Reason reason) = 0;
     // Somebody wants it ended at once. true: it says so to its peer and finishes by itself.
     virtual bool kill() { return false; }
+    // It is about to be closed for a reason of ours, its running exchanges with it. true: it has a last word for them,
+    // and on_write is called once more.
+    virtual bool cut(Reason) { return false; }
     // The settings in SessionHost::context() have changed.
     virtual void on_settings_changed() {}
     // No exchange is running and none has begun, and the peer knows all that it is to be told before an end.

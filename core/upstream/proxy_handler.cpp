@@ -82,6 +82,13 @@ std::int64_t ProxyHandler::due_of(const Exchange& exchange) const {
     return exchange.deadline_ms > 0 ? std::min(due, exchange.deadline_ms) : due;
 }
 
+// The upstream may keep the deadline, too: by its own clock, and to the millisecond. Our timers are coarser.
+bool ProxyHandler::is_due() const {
+    if (total_due_ms_ == kNever) return false;
+    const std::int64_t slack = std::clamp((total_due_ms_ - asked_ms_) / 20, kMinSlack, kMaxSlack);
+    return now_ms() >= total_due_ms_ - slack;
+}
+
 void ProxyHandler::attempt() {
     stage_ = Stage::waiting;
     asked_ms_ = now_ms();
@@ -267,7 +274,7 @@ void ProxyHandler::on_failed(Fault fault, bool answer_begun) {
     if (!excused && (alone || connection_->may_blame())) endpoint->failed(failure_of(fault, answer_begun));
     if (may_repeat() && replays_ == 0 && (unprocessed || (stale && idempotent_))) return replay();
     if (stale && !idempotent_) return fail_attempt(Failure::unreplayable);
-    fail_attempt(failure_of(fault, answer_begun));
+    fail_attempt(fault == Fault::cancelled && is_due() ? Failure::total_timeout : failure_of(fault, answer_begun));
 }
 
 void ProxyHandler::fail_attempt(Failure failure) {

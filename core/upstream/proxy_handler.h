@@ -43,6 +43,8 @@ protected:
 
     // From the upstream.
     void on_head(ResponseHead& head, End end) override;
+    // Of the attempt that runs; there as long as its stream is.
+    const UpstreamConnection* upstream_connection() const { return connection_; }
     // Within on_head, instead of passing it on. The exchange was a success and is the caller's from now on:
     ClientStream& take_upstream();
     // It is no answer to what was asked.
@@ -59,7 +61,8 @@ protected:
 
 private:
     enum class Stage : std::uint8_t { idle, waiting, asking, answering, done };
-    static constexpr std::int64_t kOld = 1000;  // ms
+    static constexpr std::int64_t kOld = 1000;                      // ms
+    static constexpr std::int64_t kMinSlack = 5, kMaxSlack = 1000;  // ms
     // The beginning of a body is kept for another attempt, up to this size.
     static constexpr std::size_t kReplayable = 16 * 1024;
 
@@ -97,6 +100,7 @@ private:
     void replay();
     void finish(Failure failure);
     std::int64_t due_of(const Exchange& exchange) const;
+    bool is_due() const;
 
     ClusterStats& stats() const { return target_.cluster().stats(); }
     const config::ProxyAction& rules() const { return target_.rules(); }

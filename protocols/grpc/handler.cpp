@@ -95,6 +95,11 @@ void CallHandler::on_abort(Error error) {
     ProxyHandler::on_abort(error);
 }
 
+void CallHandler::on_cut(Reason reason) {
+    cut_ = reason;
+    abandon(Failure::client_gone);
+}
+
 void CallHandler::on_body(Bytes bytes) {
     const std::uint64_t most = max_receive();
     const bool fits = in_.follow(bytes, most) == bytes.size();
@@ -106,6 +111,7 @@ void CallHandler::on_body(Bytes bytes) {
 // The upstream has as much time as is left.
 void CallHandler::dress(OutgoingRequest& request) {
     request.trailers = true;
+    reset_code_.reset();
     const std::int64_t deadline = stream().exchange().deadline_ms, now = now_ms();
     if (deadline == 0 || now == arrived_ms_) return;
     replace(request.headers, kTimeout, format_timeout(std::max<std::int64_t>(deadline - now, 1)));
@@ -173,8 +179,10 @@ void CallHandler::refuse_message(const char* key, const MessageFollower& message
 }
 
 Ending CallHandler::ending(Failure failure) const {
+    if (cut_ != Reason::none) return ending_of(cut_);
     if (foreign_status_ != 0) return {code_of_http(foreign_status_), "the upstream's answer is not gRPC"};
     Ending ending = ending_of(failure);
+    if (failure == Failure::reset && reset_code_) ending.code = code_of_reset(*reset_code_);
     if (!detail_.empty()) ending.message = detail_;
     return ending;
 }

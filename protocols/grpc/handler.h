@@ -2,6 +2,7 @@
 // One call that is relayed: a proxied request whose messages are followed by their prefixes as they go by, whose deadline
 // is the client's, and whose failures end in a grpc-status. Owned by the client's stream, like every handler.
 
+#include <optional>
 #include <string>
 
 #include "core/upstream/proxy_handler.h"
@@ -23,6 +24,7 @@ public:
     void on_request(const RequestHead& head, Stream& stream) override;
     void on_body(Bytes bytes) override;
     void on_abort(Error error) override;
+    void on_cut(Reason reason) override;
     // Half a connection says nothing: a stream ends by itself, or is reset.
     bool gives_up_on_half_close() const override { return false; }
 
@@ -39,6 +41,7 @@ private:
     void on_head(ResponseHead& head, End end) override;
     void on_answer_body(Bytes bytes) override;
     void on_answer_trailers(const HeaderMap& trailers) override;
+    void on_reset(std::uint32_t error_code) override { reset_code_ = error_code; }
 
     void set_deadline(Exchange& exchange);
     void refuse_message(const char* key, const MessageFollower& messages, std::uint64_t most);
@@ -48,11 +51,13 @@ private:
     const config::GrpcRules& rules() const;
     GrpcCall& call() const;
 
-    MessageFollower in_, out_;     // from the client, to it
-    std::int64_t arrived_ms_ = 0;  // when the client's deadline began to run
-    std::int64_t client_ms_ = 0;   // that the client allows; 0 = any
-    int foreign_status_ = 0;       // of an answer that was HTTP, but not gRPC; 0 = none
-    std::string detail_;           // of what was too large
+    MessageFollower in_, out_;                 // from the client, to it
+    std::int64_t arrived_ms_ = 0;              // when the client's deadline began to run
+    std::int64_t client_ms_ = 0;               // that the client allows; 0 = any
+    int foreign_status_ = 0;                   // of an answer that was HTTP, but not gRPC; 0 = none
+    std::optional<std::uint32_t> reset_code_;  // what the upstream gave up the attempt with
+    Reason cut_ = Reason::none;                // why the connection ends under it
+    std::string detail_;                       // of what was too large
 };
 
 // To the services of our own, who are told where the call came from.

@@ -31,7 +31,6 @@ constexpr Refusal kRefusals[] = {
     {Reason::max_connections_per_client,
      {Code::resource_exhausted, "too many connections of this client to the gateway", true}},
     {Reason::memory, {Code::resource_exhausted, "the gateway is short of memory", true}},
-    {Reason::drain, {Code::unavailable, "the gateway is shutting down"}},
     {Reason::drain_deadline, {Code::unavailable, "the gateway is shutting down"}},
     {Reason::killed, {Code::unavailable, "the connection was closed by an operator"}},
 };
@@ -69,6 +68,19 @@ constexpr HttpRow kHttp[] = {
     {429, Code::unavailable}, {502, Code::unavailable},     {503, Code::unavailable},       {504, Code::unavailable},
 };
 
+struct ResetRow {
+    std::uint32_t error_code;
+    Code code;
+};
+
+// What is not here is INTERNAL.
+constexpr ResetRow kResets[] = {
+    {0x7, Code::unavailable},         // REFUSED_STREAM
+    {0x8, Code::cancelled},           // CANCEL
+    {0xb, Code::resource_exhausted},  // ENHANCE_YOUR_CALM
+    {0xc, Code::permission_denied},   // INADEQUATE_SECURITY
+};
+
 void add_status(HeaderMap& fields, const Ending& ending) {
     fields.add("grpc-status", std::to_string(static_cast<int>(ending.code)));
     if (!ending.message.empty()) fields.add("grpc-message", encode_message(ending.message));
@@ -89,6 +101,12 @@ Code code_of_http(int status) {
     const auto found =
         std::find_if(std::begin(kHttp), std::end(kHttp), [&](const auto& row) { return row.status == status; });
     return found == std::end(kHttp) ? Code::unknown : found->code;
+}
+
+Code code_of_reset(std::uint32_t error_code) {
+    const auto found = std::find_if(std::begin(kResets), std::end(kResets),
+                                    [&](const auto& row) { return row.error_code == error_code; });
+    return found == std::end(kResets) ? Code::internal : found->code;
 }
 
 Code parse_code(std::string_view grpc_status) {

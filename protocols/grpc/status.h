@@ -46,6 +46,8 @@ Ending ending_of(Failure failure);  // of an exchange with an upstream
 
 // What a client makes of an answer without grpc-status (gRPC's doc/http-grpc-status-mapping.md).
 Code code_of_http(int status);
+// The same of a stream that was reset (gRPC over HTTP/2, "Errors").
+Code code_of_reset(std::uint32_t error_code);
 // 0 to 16; anything else is Code::unknown.
 Code parse_code(std::string_view grpc_status);
 // Percent-encoded: printable ASCII but '%' stays (gRPC over HTTP/2, "Status-Message").

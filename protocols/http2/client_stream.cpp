@@ -200,6 +200,7 @@ Fault Http2ClientStream::fault_of(std::uint32_t error_code) const {
 }
 
 void Http2ClientStream::close(std::uint32_t error_code) {
+    if (peer_reset_ && sink_) sink_->on_reset(error_code);
     fail(fault_of(error_code));
     release();
 }

@@ -31,6 +31,7 @@ public:
     void on_timeout(Reason reason) override;
     void on_writable() override {}
     void close_when_idle(Reason reason) override;
+    bool cut(Reason reason) override;
     bool idle() const override { return streams_ == 0 && !reading_head_ && stage_ == Stage::open; }
     IdleRule idle_rule() const override { return dialect_.idle_rule(host_); }
     void on_settings_changed() override;
@@ -135,8 +136,9 @@ private:
     std::int64_t announced_ms_ = 0;
     std::int64_t due_ms_ = kNever;  // of the timer
     std::uint64_t moment_us_ = 0;
-    Reason closing_ = Reason::none;
-    Flood flood_ = Flood::ping;  // nghttp2 itself minds only acknowledgements that nobody takes
+    Reason closing_ = Reason::none;  // the first reason to end
+    Reason asked_ = Reason::none;    // the latest
+    Flood flood_ = Flood::ping;      // nghttp2 itself minds only acknowledgements that nobody takes
     Stage stage_ = Stage::open;
     Phase phase_ = Phase::handshake;
     bool heard_;            // the client is known to speak HTTP/2, or has begun to speak

@@ -84,8 +84,8 @@ void ServerSession::close_when_idle(Reason reason) {
 void ServerSession::announce_end(Reason reason) {
     if (closing_ == Reason::none) closing_ = reason;
     if (stage_ == Stage::finished || stage_ == Stage::last) return;
-    // Asked twice, or the place is needed at once.
-    if (stage_ == Stage::announced || reason == Reason::shed) acknowledged_ = true;
+    // Asked twice, or the place is needed at once. Another reason is no hurry: the round trip is under way already.
+    if (std::exchange(asked_, reason) == reason || reason == Reason::shed) acknowledged_ = true;
     if (stage_ == Stage::open) {
         stage_ = Stage::announced;
         announced_ms_ = now_ms();
@@ -96,6 +96,15 @@ void ServerSession::announce_end(Reason reason) {
     host_.schedule_write();
 }
 
+// The handlers' last words go out before the connection ends: where windows and room allow, for nobody waits for those.
+bool ServerSession::cut(Reason reason) {
+    if (stage_ == Stage::finished || streams_ == 0) return false;
+    closing_ = reason;
+    if (stage_ != Stage::last) send_last_goaway();
+    open_.for_each([reason](ServerStream& stream) { stream.cut(reason); });
+    return true;
+}
+
 // An acknowledgement may overtake streams that the client has ready to send. So the last word waits for a round trip
 // in which none was opened.
 void ServerSession::take_acknowledgement() {
@@ -103,7 +112,7 @@ void ServerSession::take_acknowledgement() {
     else acknowledged_ = true;
 }
 
-// Only from on_write: between naming the last stream and telling it no other may begin.
+// Only from on_write, or when nothing is read any more: between naming the last stream and telling no other may begin.
 void ServerSession::send_last_goaway() {
     heard_ = true;  // or not: then it is told nevertheless
     stage_ = Stage::last;

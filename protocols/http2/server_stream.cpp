@@ -290,6 +290,10 @@ void ServerStream::close(std::uint32_t error_code, Errc why) {
     else end_exchange();
 }
 
+void ServerStream::cut(Reason reason) {
+    if (handler_ && answer_ != Answer::complete && !gave_up_ && !handed_over()) handler_->on_cut(reason);
+}
+
 void ServerStream::leave_exchange() {
     handler_.reset();
     end_exchange();

@@ -87,6 +87,8 @@ public:
     void close_when_idle(Reason reason) {
         if (tunnel_) tunnel_->close_when_idle(reason);
     }
+    // The connection ends under it, for a reason of ours.
+    void cut(Reason reason);
     // Looks after its deadlines; false: the peer's window stayed shut for so long that it was given up.
     bool check(std::int64_t now_ms);
     // Nothing more can be sent for the lack of the peer's window. True the first time.

@@ -116,7 +116,9 @@ void RelayOpening::on_head(ResponseHead& head, End end) {
     for (const auto field : head.headers)
         if (!is_handshake_field(field.name)) answer.headers.add(field.name, field.value);
     answer.dated = head.dated;
-    auto relay = std::make_unique<Relay>(target().shared_cluster(), take_upstream(), !extensions.empty());
+    const UpstreamConnection& connection = *upstream_connection();
+    auto relay = std::make_unique<Relay>(
+        target().shared_cluster(), take_upstream(), [&connection] { return connection.unsent(); }, !extensions.empty());
     opening_.hand_over(answer, std::move(relay), !extensions.empty());
 }
 

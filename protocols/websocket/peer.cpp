@@ -129,7 +129,6 @@ void Peer::excuse(std::int64_t now_ms) {
 
 std::int64_t Peer::deadline(const config::WebSocketRules& rules) const {
     if (closing_since_ms_ != 0) return after(closing_since_ms_, rules.close_timeout);
-    if (paused_) return kNever;
     const std::int64_t life =
         pinged_ms_ != 0 ? after(pinged_ms_, rules.pong_timeout) : after(heard_ms_, rules.ping_interval);
     return std::min(life, after(heard_ms_, rules.connection_timeout));
@@ -140,10 +139,30 @@ Peer::Verdict Peer::check(std::int64_t now_ms, const config::WebSocketRules& rul
     if (closing_since_ms_ != 0) return {Reason::close_timeout};
     if (now_ms >= after(heard_ms_, rules.connection_timeout)) return {Reason::connection_timeout};
     if (pinged_ms_ != 0) return {Reason::pong_timeout};
-    ping_ = services_.masks.next();
+    // Answers wait unread while it is paused: one ping, said again, knows them all.
+    if (!paused_ || ping_ == 0) ping_ = services_.masks.next();
     pinged_ms_ = now_ms;
     ping(Bytes(reinterpret_cast<const char*>(&ping_), sizeof ping_));
     return {Reason::none, true};
+}
+
+void Peer::look(const SessionHost::Delivery& now) {
+    taken_ = now.taken;
+    ping_at_ = now.taken + now.waiting;
+}
+
+bool Peer::forgive(Reason verdict, const SessionHost::Delivery& now, std::int64_t now_ms) {
+    const std::uint64_t before = std::exchange(taken_, now.taken);
+    const bool closing = verdict == Reason::close_timeout;
+    // The answer may have come, and is not read. But the kernel of one that vanished would not have taken our ping: the
+    // next one is due.
+    const bool took_all = paused_ && !closing && now.waiting == 0;
+    // Our ping, or our Close, stands behind what it has not taken yet, so there can be no answer.
+    const bool stands_behind = closing || paused_ ? now.waiting > 0 : before < ping_at_;
+    if (!took_all && (now.taken <= before || !stands_behind)) return false;
+    if (took_all) pinged_ms_ = 0;
+    excuse(now_ms);
+    return true;
 }
 
 }  // namespace sluice::websocket

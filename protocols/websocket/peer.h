@@ -10,7 +10,7 @@
 #include <string_view>
 
 #include "config/config.h"
-#include "core/net/reason.h"
+#include "core/net/session.h"
 #include "protocols/websocket/frame_reader.h"
 #include "protocols/websocket/services.h"
 
@@ -63,7 +63,7 @@ public:
     // What the closing handshake said first, or 1006.
     std::uint16_t close_code() const { return close_code_; }
 
-    // While we do not read from it on purpose, it cannot show that it is there.
+    // While we do not read from it on purpose, it can show that it is there only by what it takes: see forgive().
     void set_paused(bool paused, std::int64_t now_ms);
     // When check() has something to do; kNever.
     std::int64_t deadline(const config::WebSocketRules& rules) const;
@@ -75,6 +75,10 @@ public:
     Verdict check(std::int64_t now_ms, const config::WebSocketRules& rules);
     // It shows otherwise that it is there: check() waits again from now on.
     void excuse(std::int64_t now_ms);
+    // What it has taken, as of now: noted when we ping it, or begin to close.
+    void look(const SessionHost::Delivery& now);
+    // Whether a verdict is no proof, by what it has taken since the last look: then it is excused.
+    bool forgive(Reason verdict, const SessionHost::Delivery& now, std::int64_t now_ms);
     bool awaits_pong() const { return pinged_ms_ != 0; }
     std::int64_t heard_ms() const { return heard_ms_; }
     void start(std::int64_t now_ms) { heard_ms_ = now_ms; }
@@ -99,6 +103,8 @@ private:
     std::int64_t closing_since_ms_ = 0;          // 0: no Close yet
     std::int64_t second_ms_ = 0;                 // when the count of messages and bytes began
     std::uint64_t messages_ = 0, bytes_ = 0;     // since then
+    std::uint64_t taken_ = 0;                    // bytes of ours, when we last looked
+    std::uint64_t ping_at_ = 0;                  // so many stood before our last ping
     MaskKey ping_ = 0;                           // the payload of our last ping
     std::uint16_t close_code_ = static_cast<std::uint16_t>(CloseCode::abnormal);
     Sender who_;

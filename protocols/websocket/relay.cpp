@@ -1,5 +1,6 @@
 #include "protocols/websocket/relay.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace sluice::websocket {
@@ -11,8 +12,8 @@ constexpr Farewell kTooBig = {Reason::upstream_gone, CloseCode::too_big, "the up
 
 }  // namespace
 
-Relay::Relay(std::shared_ptr<Cluster> cluster, ClientStream& stream, bool compression)
-    : cluster_(std::move(cluster)), stream_(&stream), compression_(compression) {
+Relay::Relay(std::shared_ptr<Cluster> cluster, ClientStream& stream, Unsent unsent, bool compression)
+    : cluster_(std::move(cluster)), stream_(&stream), unsent_(std::move(unsent)), compression_(compression) {
     stream.hand_to(*this);
     stream.pause_answer();
 }
@@ -60,6 +61,7 @@ void Relay::on_close(const Close& close) {
 void Relay::flush() {
     if (!stream_ || upstream_->out().empty()) return;
     if (upstream_->done()) return hang_up();
+    given_ += upstream_->waiting();
     full_ = stream_->send_body(std::move(upstream_->out()), End::no) == Egress::full;
     if (full_ && !upstream_->close_received()) client_->pause();
 }
@@ -171,12 +173,21 @@ void Relay::leave_unanswered() {
 
 std::int64_t Relay::deadline() const { return stream_ && !ended_ ? upstream_->deadline(rules()) : Peer::kNever; }
 
+SessionHost::Delivery Relay::delivery() const {
+    const std::uint64_t waiting = unsent_();
+    return {given_ - std::min(given_, waiting), waiting};  // TLS puts more on its way than it was given
+}
+
 void Relay::on_time(std::int64_t now) {
     if (!stream_ || ended_) return;
     const Peer::Verdict verdict = upstream_->check(now, rules());
-    if (verdict.pinged) flush();
+    if (verdict.pinged) {
+        upstream_->look(delivery());
+        flush();
+    }
     if (verdict.reason == Reason::none) return;
     if (verdict.reason == Reason::close_timeout) return leave_unanswered();
+    if (upstream_->forgive(verdict.reason, delivery(), now)) return;
     std::exchange(stream_, nullptr)->cancel();  // it would not hear our Close either
     client_->end(kGone);
 }

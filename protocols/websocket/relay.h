@@ -3,6 +3,7 @@
 // back pressure both ways; pings, pongs and the closing handshake too. Owned by the client's session; holds the exchange
 // with the upstream and its cluster.
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -14,8 +15,10 @@ namespace sluice::websocket {
 
 class Relay final : public Endpoint, private Peer::Owner, private ResponseSink {
 public:
-    // `stream`: the tunnel to the upstream, which is told here from now on.
-    Relay(std::shared_ptr<Cluster> cluster, ClientStream& stream, bool compression);
+    using Unsent = std::function<std::size_t()>;
+    // `stream`: the tunnel to the upstream, which is told here from now on. `unsent`: how many bytes for the upstream
+    // its kernel has not taken yet; asked only while the tunnel is there.
+    Relay(std::shared_ptr<Cluster> cluster, ClientStream& stream, Unsent unsent, bool compression);
     ~Relay() override;
 
     void start(Client& client) override;
@@ -50,10 +53,13 @@ private:
     void lose();
     void hang_up();
     void leave_unanswered();
+    SessionHost::Delivery delivery() const;
     const config::WebSocketRules& rules() const { return client_->rules(); }
 
     std::shared_ptr<Cluster> cluster_;  // which owns the connection
     ClientStream* stream_;              // null: the upstream is gone
+    Unsent unsent_;
+    std::uint64_t given_ = 0;  // bytes, to the tunnel
     Client* client_ = nullptr;
     std::unique_ptr<Peer> upstream_;
     std::string early_;  // what the upstream said before the client's session began

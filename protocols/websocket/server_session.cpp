@@ -178,6 +178,7 @@ bool ServerSession::kill() {
 void ServerSession::begin_close(const Farewell& farewell) {
     if (finished_ || client_.close_sent()) return;
     closing_ = farewell.reason;
+    client_.look(host_.delivery());
     client_.close(farewell.code, farewell.text, now_ms());
     endpoint_->end(CloseCode::going_away);
     resume();
@@ -188,13 +189,13 @@ void ServerSession::finish_if_done() {
     if (client_.done() && !finished_) finish(closing_ == Reason::none ? Reason::completed : closing_, CloseMode::flush);
 }
 
-// It has not answered in time: a last word goes out where nothing stands before it.
+// It has not answered in time: a last word goes out where nothing stands before it. What does stand there is not waited
+// for: a client that still takes it has been forgiven.
 void ServerSession::give_up(Reason reason) {
     client_.close(CloseCode::going_away, to_string(reason), now_ms());
     endpoint_->end(CloseCode::going_away);
-    // Who is late with a Close may still be reading what came before ours.
-    const CloseMode mode = reason == Reason::close_timeout ? CloseMode::linger : CloseMode::abort;
-    finish(closing_ == Reason::none ? reason : closing_, host_.pending_bytes() == 0 ? CloseMode::flush : mode);
+    const CloseMode mode = host_.pending_bytes() == 0 ? CloseMode::flush : CloseMode::abort;
+    finish(closing_ == Reason::none ? reason : closing_, mode);
 }
 
 void ServerSession::finish(Reason reason, CloseMode mode) {
@@ -215,25 +216,15 @@ void ServerSession::on_timer(std::int64_t now) {
     if (finished_) return;
     const Peer::Verdict verdict = client_.check(now, rules());
     if (verdict.pinged) note_ping();
-    if (verdict.reason != Reason::none && !reads_slowly(verdict.reason)) return give_up(verdict.reason);
-    if (verdict.reason != Reason::none) client_.excuse(now);
+    if (verdict.reason != Reason::none && !client_.forgive(verdict.reason, host_.delivery(), now))
+        return give_up(verdict.reason);
     rearm();
 }
 
 void ServerSession::note_ping() {
     ++stats().pings;
-    const SessionHost::Delivery now = host_.delivery();
-    taken_ = now.taken;
-    ping_end_ = now.taken + now.waiting + client_.waiting();
+    client_.look(host_.delivery());
     on_output();
-}
-
-// Our ping, or our Close, stands behind what it has not taken yet, so there can be no answer.
-bool ServerSession::reads_slowly(Reason verdict) {
-    const SessionHost::Delivery now = host_.delivery();
-    const bool moves = std::exchange(taken_, now.taken) < now.taken;
-    if (verdict == Reason::close_timeout) return moves && now.waiting > 0;
-    return moves && now.taken < ping_end_;
 }
 
 void ServerSession::on_timeout(Reason reason) {

@@ -78,7 +78,6 @@ private:
     void on_timer(std::int64_t now_ms) override;
     void count_out(std::size_t bytes, bool last);
     void note_ping();
-    bool reads_slowly(Reason verdict);
     void begin_close(const Farewell& farewell);
     void give_up(Reason reason);
     void finish(Reason reason, CloseMode mode);
@@ -90,8 +89,6 @@ private:
     Ticket slot_;
     Peer client_;
     std::unique_ptr<Endpoint> endpoint_;
-    std::uint64_t taken_ = 0;        // bytes that the client had taken when it was last looked after
-    std::uint64_t ping_end_ = 0;     // with so many it has our last ping
     Reason closing_ = Reason::none;  // why we close
     bool started_ = false, finished_ = false;
 };

@@ -381,8 +381,20 @@ class TestDrain:
         assert site.sluice.wait_exit(4) == 0 and time.monotonic() - began >= 0.6
         session.until_closed()
         assert session.goaways
-        assert [status_of(call) for call in calls] == [Status.UNAVAILABLE] * 2
+        assert [told(call) for call in calls] == [Status.UNAVAILABLE] * 2
         wait_until(lambda: all(request.given_up for request in site.server.requests))
+
+    @pytest.mark.parametrize("by", ["restart", "kill"])
+    def test_calls_that_we_end_are_told_and_counted(self, draining, by):
+        site = draining(drain_timeout="1s").handle(by_method(Unary=deaf))
+        session = site.connect()
+        calls = [session.hold(), session.call("/test.Echo/Begun")]
+        session.until(lambda: calls[1].headers)
+        [connection] = site.sluice.get("/v1/connections")["connections"]
+        site.sluice.ctl(*{"restart": ["restart", "calls"], "kill": ["kill", str(connection["id"])]}[by], check=True)
+        session.until_closed()
+        assert [told(call) for call in calls] == [Status.UNAVAILABLE] * 2
+        wait_until(lambda: site.figures()["statuses"].get("UNAVAILABLE") == 2, what=lambda: site.figures()["statuses"])
 
     def test_a_call_s_own_deadline_comes_first(self, draining):
         site = draining().handle(deaf)

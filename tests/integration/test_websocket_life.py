@@ -5,6 +5,7 @@ import re
 import signal
 import threading
 import time
+from socket import SO_RCVBUF, SOL_SOCKET
 
 import pytest
 
@@ -12,7 +13,7 @@ from support import configs, names
 from support.daemon import wait_ended_within
 from support.herd import Herd
 from support.settings import LONG, SANITIZED, patient, scaled
-from support.waiting import wait_until
+from support.waiting import still, wait_until
 from support.websocket import Op, Ways, close_payload, connect, frame, open_stream, session_of, wish
 from support.websocket_backends import deaf, quiet
 
@@ -268,6 +269,61 @@ class TestPings:
         for way in EVERY_WAY:
             wait_until(lambda: figures(sluice, way)["active"] == 0)
         assert time.monotonic() - began < patient(1.5)
+
+
+def unhurried(rules, listener=configs.listener):
+    """An echo behind a listener that lets everybody take his time."""
+    return configs.config(listener("slow", routes=[configs.ws_echo(pool=rules)], write_timeout="0s", min_data_rate=0))
+
+
+FLOOD = frame(Op.BINARY, b"x" * 65_000) * 1000  # more than all buffers hold
+
+
+class TestHeldBack:
+    def test_a_client_that_reads_nothing(self, start):
+        """It is not read either, and pinged nevertheless."""
+        sluice = start(unhurried(QUICK))
+        socket = connect(sluice, "/echo", name="slow", receive_buffer=16384)
+        assert not socket.try_raw(FLOOD)
+        sluice.wait_closed(names.PONG_TIMEOUT, name="slow")
+        assert figures(sluice, "slow")["pings"] > 0 and figures(sluice, "slow")["active"] == 0
+
+    def test_a_stream_whose_window_stays_shut(self, start):
+        sluice = start(unhurried(QUICK, configs.http2))
+        socket = open_stream(session_of(sluice, "slow", window=65_535), "/echo", held=True)
+        socket.try_raw(frame(Op.BINARY, b"x" * 60_000) * 3)
+        wait_until(lambda: figures(sluice, "slow")["active"] == 0)
+        assert figures(sluice, "slow")["pings"] > 0
+
+    def test_kill_of_one(self, start):
+        """close_timeout ends it, whatever waits for it."""
+        sluice = start(unhurried({**NEVER, "close_timeout": "300ms"}))
+        socket = connect(sluice, "/echo", name="slow", receive_buffer=16384)
+        thread = threading.Thread(target=socket.try_raw, args=(FLOOD,), daemon=True)
+        thread.start()
+        still(lambda: sluice.pool("slow")["bytes_in"])
+        sluice.ctl("kill", rows(sluice)[0]["id"], check=True)
+        wait_until(lambda: figures(sluice, "slow")["active"] == 0)
+        thread.join(patient(10))
+        sluice.wait_closed(names.KILLED, name="slow")
+
+    def test_an_upstream_that_reads_slowly(self, serve, start):
+        """Our ping stands behind what it has not read yet."""
+        size, read = 256 * 1024, [0]
+
+        def slow(far):
+            while data := far.wire.sock.recv(2048):
+                read[0] += len(data)
+                time.sleep(IN_TIME / 20)
+
+        server = serve(protocol="websocket", talk=slow)
+        server.listening.setsockopt(SOL_SOCKET, SO_RCVBUF, 8192)
+        client = Front(start(relaying(server, QUICK))).open("relay", "/chat")
+        for _ in range(4):
+            client.binary(b"x" * (size // 4))
+        client.until(lambda: read[0] >= size)
+        assert len(client.pings) > 3
+        client.wire.close()
 
 
 def check_gone(socket):

@@ -2,6 +2,7 @@
 is told."""
 
 import socket
+import threading
 import time
 
 import pytest
@@ -100,6 +101,25 @@ class TestClient:
         assert freed(lambda: active(sluice) == 0) < in_time()
         wait_until(lambda: sluice.upstream("chat")["busy"] == 0)
         client.wire.close()
+
+
+    def test_that_is_held_back(self, start, serve, cable):
+        """It is not read, because the upstream reads nothing: as long as it takes our pings it is there."""
+        sluice = start(config(serve(protocol="websocket", talk=ticking), here=cable.here))
+        client = come(cable.socket(), sluice, "/chat")
+        threading.Thread(target=client.try_raw, args=(frame(Op.BINARY, b"x" * 65_000) * 1000,), daemon=True).start()
+        wait_until(lambda: sluice.listener("h1")["websocket"]["pings"] >= 4, 4 * IN_TIME)
+        assert active(sluice) == 1
+        cable.cut()
+        assert freed(lambda: active(sluice) == 0) < in_time() + TIMEOUT  # it may have taken something just before
+        sluice.wait_closed(names.PONG_TIMEOUT, name="h1")
+        client.wire.close()
+
+
+def ticking(socket):
+    """Says something now and then, and reads nothing."""
+    while socket.try_raw(frame(Op.BINARY, b"x", mask=None)):
+        time.sleep(0.1)
 
 
 class TestUpstream:

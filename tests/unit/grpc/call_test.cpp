@@ -225,6 +225,25 @@ TEST_CASE("the route's own deadline holds where it is the earlier one", "[grpc][
     CHECK(stage.ending(id) == "!4 the deadline of the call has passed");
 }
 
+TEST_CASE("an upstream that keeps the deadline itself may be a moment ahead of us", "[grpc][call]") {
+    CallStage stage;
+    const bool ours = GENERATE(true, false);
+    if (ours) stage.rules.total_timeout = 3s;
+    const std::int32_t id = stage.unary("", ours ? Fields{} : Fields{{"grpc-timeout", "3S"}});
+    FakeClientStream& far = stage.asked();
+    const bool begun = GENERATE(true, false), late = GENERATE(true, false);
+    if (begun) stage.answer_head(far);
+    stage.pass(late ? 2980 : 1500);
+    REQUIRE_FALSE(stage.told(id).ended);
+    far.fail(Fault::cancelled);
+    stage.exchange();
+    const char* text = late ? "4 the deadline of the call has passed" : "1 the upstream cancelled the call";
+    CHECK(stage.ending(id) == (begun ? "" : "!") + std::string(text));
+    CHECK(stage.failures(Failure::total_timeout) == (late ? 1 : 0));
+    CHECK(stage.failures(Failure::cancelled) == (late ? 0 : 1));
+    CHECK(stage.statuses() == (late ? "4 " : "1 "));
+}
+
 TEST_CASE("a call without a deadline may be silent for as long as it likes", "[grpc][call]") {
     CallStage stage;
     const std::int32_t id = stage.call();
@@ -357,6 +376,25 @@ TEST_CASE("each failure of an upstream has a status, in a head or in trailers", 
     CHECK(stage.total().calls == 1);
 }
 
+TEST_CASE("an upstream's reset ends the call by its code", "[grpc][call]") {
+    const auto [error_code, status] = GENERATE(table<std::uint32_t, std::string>({
+        {NGHTTP2_NO_ERROR, "13"},
+        {NGHTTP2_INTERNAL_ERROR, "13"},
+        {NGHTTP2_REFUSED_STREAM, "14"},  // when it had begun to answer
+        {NGHTTP2_ENHANCE_YOUR_CALM, "8"},
+        {NGHTTP2_INADEQUATE_SECURITY, "7"},
+    }));
+    CallStage stage;
+    const std::int32_t id = stage.unary();
+    FakeClientStream& far = stage.asked();
+    stage.answer_head(far);
+    far.sink->on_reset(error_code);
+    far.fail(Fault::reset);
+    stage.exchange();
+    CHECK(stage.ending(id) == status + " the upstream broke the call off");
+    CHECK(stage.statuses() == status + " ");
+}
+
 TEST_CASE("what the upstream has provably not seen is sent once more", "[grpc][call]") {
     CallStage stage;
     const std::int32_t id = stage.unary();
@@ -415,6 +453,33 @@ TEST_CASE("a client that leaves ends its call at the upstream", "[grpc][call]") 
     CHECK(far.cancelled);
     CHECK(stage.statuses() == "1 ");
     CHECK(stage.total().error_rate() == 0);
+    CHECK(stage.failures(Failure::client_gone) == 1);
+}
+
+TEST_CASE("calls on a connection that we end are UNAVAILABLE, and are told so", "[grpc][call]") {
+    const auto [reason, text] = GENERATE(table<Reason, std::string>({
+        {Reason::drain_deadline, "14 the gateway is shutting down"},
+        {Reason::killed, "14 the connection was closed by an operator"},
+    }));
+    CallStage stage;
+    const std::int32_t id = stage.call();
+    FakeClientStream& far = stage.asked();
+    const bool begun = GENERATE(true, false);
+    if (begun) stage.answer_head(far);
+    if (begun) far.body(message(4));
+    stage.exchange();
+    CHECK(stage.host().session().cut(reason));
+    if (GENERATE(true, false)) {
+        stage.host().flush();
+        stage.collect();
+        CHECK(stage.ending(id) == (begun ? "" : "!") + text);
+        CHECK(stage.client.goaways.back() == H2Client::Goaway{id, NGHTTP2_NO_ERROR});
+        CHECK(stage.host().finished->reason == reason);
+    }
+    stage.host().end_session();
+    CHECK(far.cancelled);
+    CHECK(stage.statuses() == "14 ");
+    CHECK(stage.total().error_rate() == 1);
     CHECK(stage.failures(Failure::client_gone) == 1);
 }
 

@@ -227,6 +227,16 @@ TEST_CASE("the force, too, can come when the connection has been told to end", "
     CHECK(stage.closed(Reason::max_connection_age) == 1);
 }
 
+TEST_CASE("a connection that an operator ends says goodbye first", "[grpc][connection]") {
+    ConnectionStage stage(lawless());
+    const std::int32_t id = stage.hold();
+    stage.stage.pool().for_each([](Connection& connection) { connection.kill(); });
+    stage.exchange();
+    CHECK(stage.client.goaways == Goaways{{id, NGHTTP2_NO_ERROR}});
+    CHECK(stage.stage.served.held.at(0).events.back() == "abort");
+    CHECK(stage.closed(Reason::killed) == 1);
+}
+
 TEST_CASE("connections of HTTP/2 have none of these rules", "[grpc][connection]") {
     config::PoolSettings pool = with_age(true);
     pool.grpc.keepalive_time = 1s;

@@ -144,19 +144,35 @@ TEST_CASE("who is asked twice waits no longer, and the first reason counts", "[h
     Talk talk;
     talk.host.feed(hello());
     talk.host.wish_close(Reason::session_idle_timeout);
+    talk.host.wish_close(Reason::drain);
     CHECK(talk.raw_frames(NGHTTP2_GOAWAY) == 1);
     talk.host.wish_close(Reason::drain);
     CHECK(talk.raw_frames(NGHTTP2_GOAWAY) == 2);
     CHECK(talk.ending() == "session_idle_timeout, linger");
 }
 
+TEST_CASE("another reason to end does not cut the round trip short", "[http2][drain]") {
+    Talk talk;
+    talk.exchange();
+    talk.host.wish_close(Reason::max_connection_age);
+    talk.host.wish_close(Reason::drain);
+    const std::int32_t crossing = talk.client.get("/hold");
+    talk.exchange();
+    CHECK(talk.client.goaways == Goaways{kNotice, last(crossing)});
+    talk.answer_held();
+    CHECK(talk.client.answer(crossing).plain() == ok("hello"));
+    CHECK(talk.ending() == "max_connection_age, linger");
+}
+
 TEST_CASE("a session whose place is needed goes at once", "[http2][drain]") {
     Talk talk;
     talk.host.feed(hello());
+    const bool announced = GENERATE(false, true);
+    if (announced) talk.host.wish_close(Reason::drain);
     talk.host.wish_close(Reason::shed);
     CHECK(talk.raw_frames(NGHTTP2_GOAWAY) == 2);
     CHECK(talk.raw_goaway() == "0, NO_ERROR");
-    CHECK(talk.ending() == "shed, flush");
+    CHECK(talk.ending() == (announced ? "drain, linger" : "shed, flush"));
 }
 
 TEST_CASE("a head that is half read is no idle session, and is served", "[http2][drain]") {
@@ -208,7 +224,9 @@ TEST_CASE("max_requests_per_connection ends a session within its spread, and los
     }
     CHECK(requests >= 9);
     CHECK(requests <= 11);
-    talk.host.wish_close(Reason::drain);  // nghttp2 acknowledges nothing when it has no stream and may open none
+    // nghttp2 acknowledges nothing when it has no stream and may open none.
+    talk.host.wish_close(Reason::drain);
+    talk.host.wish_close(Reason::drain);
     CHECK(talk.ending() == "max_requests, linger");
 
     Talk many(pool);  // of one read
@@ -216,6 +234,7 @@ TEST_CASE("max_requests_per_connection ends a session within its spread, and los
     for (int i = 0; i < 30; ++i) ids.push_back(many.client.get("/"));
     many.exchange();
     for (const std::int32_t id : ids) CHECK(many.client.answer(id).plain() == ok("hello"));
+    many.host.wish_close(Reason::drain);
     many.host.wish_close(Reason::drain);
     CHECK(many.ending() == "max_requests, linger");
 }

@@ -287,21 +287,84 @@ TEST_CASE("peer: nothing is awaited where all is off", "[websocket]") {
     CHECK(talk.said() == "");
 }
 
-TEST_CASE("peer: while we do not read it is not blamed for silence", "[websocket]") {
+TEST_CASE("peer: while we do not read, its time goes on", "[websocket]") {
     Talk talk;
-    const bool ping_is_out = GENERATE(true, false);
-    if (ping_is_out) REQUIRE(talk.next().pinged);
-    talk.said();
     talk.peer.set_paused(true, talk.now);
-    CHECK(talk.due() == Peer::kNever);
-    talk.now += 100'000;
-    CHECK(talk.peer.check(talk.now, talk.rules).reason == Reason::none);
-    CHECK(talk.said() == "");
+    CHECK(talk.due() == kStart + 10'000);
+    REQUIRE(talk.next().pinged);
+    CHECK(talk.next().reason == Reason::pong_timeout);
     talk.peer.set_paused(true, talk.now);
+    CHECK(talk.peer.check(talk.now, talk.rules).reason == Reason::pong_timeout);
     talk.peer.set_paused(false, talk.now);
-    CHECK(talk.due() == talk.now + (ping_is_out ? 5000 : 10'000));
-    talk.peer.set_paused(false, talk.now + 9000);  // it was not
-    CHECK(talk.due() == talk.now + (ping_is_out ? 5000 : 10'000));
+    CHECK(talk.due() == talk.now + 5000);
+    talk.peer.set_paused(false, talk.now + 3000);  // it was not
+    CHECK(talk.due() == talk.now + 5000);
+    talk.said();
+}
+
+TEST_CASE("peer: one that we do not read is there while its kernel takes what we say", "[websocket]") {
+    Talk talk;
+    std::string token;
+    talk.peer.set_paused(true, talk.now);
+    for (std::uint64_t taken = 0; taken < 5; ++taken) {
+        REQUIRE(talk.next().pinged);
+        const std::string another = talk.token();
+        CHECK((token.empty() || token == another));  // each answer that is read later is one to us
+        token = another;
+        talk.peer.look({taken, 0});
+        const Peer::Verdict verdict = talk.next();
+        REQUIRE(verdict.reason == Reason::pong_timeout);
+        REQUIRE(talk.peer.forgive(verdict.reason, {taken + 1, 0}, talk.now));
+        CHECK(talk.due() == talk.now + 10'000);
+    }
+    talk.peer.set_paused(false, talk.now);
+    talk.read(from_client(kPong, token) + from_client(kPong, token));
+    CHECK(talk.log == "");
+}
+
+TEST_CASE("peer: one that we do not read is given up when it takes nothing of what waits", "[websocket]") {
+    Talk talk;
+    const bool pings = GENERATE(true, false);
+    if (!pings) talk.rules.ping_interval = 0ms;
+    talk.peer.set_paused(true, talk.now);
+    if (pings) REQUIRE(talk.next().pinged);
+    talk.peer.look({100, 50});
+    Peer::Verdict verdict = talk.next();
+    CHECK(verdict.reason == (pings ? Reason::pong_timeout : Reason::connection_timeout));
+    REQUIRE(talk.peer.forgive(verdict.reason, {101, 49}, talk.now));
+    verdict = talk.next();
+    CHECK(verdict.reason == (pings ? Reason::pong_timeout : Reason::connection_timeout));
+    CHECK_FALSE(talk.peer.forgive(verdict.reason, {101, 90}, talk.now));
+    talk.said();
+}
+
+TEST_CASE("peer: a ping that stands behind what is taken slowly has its time after that", "[websocket]") {
+    Talk talk;
+    REQUIRE(talk.next().pinged);
+    talk.peer.look({100, 50});
+    CHECK(talk.peer.forgive(Reason::pong_timeout, {120, 36}, talk.now));
+    CHECK(talk.peer.forgive(Reason::pong_timeout, {156, 0}, talk.now));  // it may have been taken just now
+    CHECK_FALSE(talk.peer.forgive(Reason::pong_timeout, {200, 10}, talk.now));
+    talk.said();
+}
+
+TEST_CASE("peer: a ping that was taken at once has no more time", "[websocket]") {
+    Talk talk;
+    REQUIRE(talk.next().pinged);
+    talk.peer.look({100, 0});
+    CHECK_FALSE(talk.peer.forgive(Reason::pong_timeout, {106, 0}, talk.now));
+    talk.said();
+}
+
+TEST_CASE("peer: a Close is waited for while what stands before it is taken", "[websocket]") {
+    Talk talk;
+    talk.peer.set_paused(GENERATE(true, false), talk.now);
+    talk.peer.look({100, 50});
+    talk.peer.close(CloseCode::normal, "", talk.now);
+    CHECK(talk.peer.forgive(Reason::close_timeout, {101, 49}, talk.now));
+    CHECK_FALSE(talk.peer.forgive(Reason::close_timeout, {101, 49}, talk.now));
+    CHECK_FALSE(talk.peer.forgive(Reason::close_timeout, {150, 0}, talk.now));
+    talk.said();
 }
 
 TEST_CASE("peer: rules that change hold at once", "[websocket]") {

@@ -16,6 +16,9 @@ namespace {
 struct Tunnelled {
     FakeTunnel tunnel;
     std::size_t heard = 0;
+    Relay::Unsent unsent() {
+        return [this] { return tunnel.unsent; };
+    }
     // What the upstream was told since the last time.
     std::string got() {
         const Wire wire(std::string_view(tunnel.got).substr(heard));
@@ -31,7 +34,7 @@ struct RelayStage : Tunnelled, Stage {
                         const std::string& early = {})
         : Stage(
               [this, compression, early] {
-                  auto made = std::make_unique<Relay>(nullptr, tunnel, compression);
+                  auto made = std::make_unique<Relay>(nullptr, tunnel, unsent(), compression);
                   CHECK(tunnel.paused);
                   if (!early.empty()) tunnel.say(early);
                   return made;
@@ -147,6 +150,37 @@ TEST_CASE("ws relay: a slow client holds the upstream back", "[websocket]") {
     while (stage.tunnel.paused) stage.host().take(20'000);
     stage.host().take(1'000'000);
     CHECK(stage.stats().messages_out == 4);
+}
+
+TEST_CASE("ws relay: an upstream that is held back, and takes nothing, is given up", "[websocket]") {
+    RelayStage stage;
+    stage.host().hold();
+    for (int i = 0; i < 4; ++i) stage.tunnel.say(from_server(kBinary, long_text(20'000)));
+    REQUIRE(stage.tunnel.paused);
+    stage.tunnel.unsent = 1000;  // whatever it is told
+    for (int i = 0; i < 3; ++i) {
+        CHECK(stage.open());
+        stage.pass(5200);
+        stage.say(from_client(kPong));
+    }
+    CHECK(stage.tunnel.cancelled);
+}
+
+TEST_CASE("ws relay: either side is given up while both are held back", "[websocket]") {
+    RelayStage stage;
+    stage.tunnel.full = true;
+    stage.host().hold();
+    for (int i = 0; i < 4; ++i) stage.tunnel.say(from_server(kBinary, long_text(20'000)));
+    stage.say(from_client(kText, "a"));
+    REQUIRE(stage.host().paused());
+    REQUIRE(stage.tunnel.paused);
+    const bool upstream_is_there = GENERATE(true, false);
+    stage.tunnel.unsent = upstream_is_there ? 0 : 100;
+    stage.pass(15'400);
+    CHECK(stage.tunnel.cancelled != upstream_is_there);
+    if (upstream_is_there) CHECK(stage.ending() == "pong_timeout abort");
+    stage.pass(5400);  // after the loss of the other side it is the client's Close that is awaited
+    CHECK_FALSE(stage.open());
 }
 
 TEST_CASE("ws relay: a slow client is held to its cap all the same", "[websocket]") {
@@ -309,7 +343,7 @@ TEST_CASE("ws relay: the upstream is lost before there is a session", "[websocke
     FakeTunnel tunnel;
     const bool has_spoken = GENERATE(true, false);
     place.make_endpoint = [&] {
-        auto made = std::make_unique<Relay>(nullptr, tunnel, false);
+        auto made = std::make_unique<Relay>(nullptr, tunnel, nullptr, false);
         if (has_spoken) tunnel.say(from_server(kText, "farewell"));
         tunnel.hang_up();
         return made;
@@ -326,7 +360,7 @@ TEST_CASE("ws relay: the upstream is lost before there is a session", "[websocke
 
 TEST_CASE("ws relay: there never is a session", "[websocket]") {
     FakeTunnel tunnel;
-    { const Relay relay(nullptr, tunnel, false); }
+    { const Relay relay(nullptr, tunnel, nullptr, false); }
     CHECK(tunnel.cancelled);
     CHECK(tunnel.got == "");
     CHECK(tunnel.misuse == "");
@@ -400,6 +434,26 @@ TEST_CASE("ws relay: a silent upstream is pinged, then given up", "[websocket]")
     CHECK(stage.open());
     stage.pass(5200);
     CHECK(stage.ending() == "upstream_gone flush");
+}
+
+TEST_CASE("ws relay: an upstream that reads slowly is not given up while it does", "[websocket]") {
+    RelayStage stage;
+    stage.say(from_client(kBinary, long_text(1000)));
+    stage.tunnel.unsent = 1000;
+    for (int i = 0; i < 10; ++i) {
+        stage.pass(5200);
+        stage.say(from_client(kText, "there") + from_client(kPong));
+        stage.tunnel.unsent += 5;  // the client says more than it takes
+        CHECK(stage.open());
+        CHECK_FALSE(stage.tunnel.over());
+    }
+    for (int i = 0; i < 2; ++i) {
+        stage.tunnel.unsent += 11 + 6;  // all that was said meanwhile
+        stage.say(from_client(kText, "there") + from_client(kPong));
+        stage.pass(5200);
+    }
+    CHECK(stage.tunnel.cancelled);
+    CHECK(stage.said().find("close(1001 the upstream is gone)") != std::string::npos);
 }
 
 TEST_CASE("ws relay: an upstream that answers is kept", "[websocket]") {

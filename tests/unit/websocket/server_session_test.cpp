@@ -130,7 +130,7 @@ TEST_CASE("ws session: an endpoint is told when there is room again", "[websocke
     CHECK(told.client->has_room());
 }
 
-TEST_CASE("ws session: while it is paused nothing is read, and silence is no fault", "[websocket]") {
+TEST_CASE("ws session: while it is paused nothing is read, and one that takes our pings is there", "[websocket]") {
     Told told;
     Stage stage(told);
     told.client->pause();
@@ -138,14 +138,35 @@ TEST_CASE("ws session: while it is paused nothing is read, and silence is no fau
     stage.say(from_client(kText, "later"));
     CHECK(told.take() == "start");
     stage.pass(120'000);
-    CHECK(stage.said() == "");
+    CHECK(stage.stats().pings > 5);
     CHECK(stage.open());
     told.client->resume();
     CHECK_FALSE(stage.host().paused());
     stage.say("");
     CHECK(told.take() == "piece5 flush");
+    stage.said();
     stage.pass(10'200);
     CHECK(stage.said().starts_with("ping("));
+}
+
+TEST_CASE("ws session: one that is paused and takes nothing is given up", "[websocket]") {
+    Told told;
+    Stage stage(told);
+    told.client->pause();
+    const bool takes_some = GENERATE(true, false);
+    const bool talks_to_it = GENERATE(true, false);
+    stage.host().hold();
+    if (talks_to_it) send(told, std::string(1000, 'x'));
+    stage.host().run_scheduled();
+    stage.pass(10'200);
+    CHECK(stage.stats().pings == 1);
+    for (int i = 0; takes_some && i < 5; ++i) {
+        stage.host().take(1);
+        stage.pass(5200);
+        CHECK(stage.open());
+    }
+    stage.pass(5200);
+    CHECK(stage.ending() == "pong_timeout abort");
 }
 
 TEST_CASE("ws session: too much waits for a client that does not read", "[websocket]") {
@@ -272,9 +293,7 @@ TEST_CASE("ws session: close_timeout waits for a client that still takes what st
         CHECK(stage.open());
     }
     stage.pass(5200);
-    CHECK(stage.ending() == "drain linger");
-    stage.host().take(10'000);
-    CHECK(words_of(stage.host().output).ends_with("close(1001)"));
+    CHECK(stage.ending() == "drain abort");
 }
 
 TEST_CASE("ws session: a drain answers a Close that waits for its answer", "[websocket]") {

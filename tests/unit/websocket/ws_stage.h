@@ -112,7 +112,7 @@ public:
 
     ResponseSink* sink = nullptr;
     std::string got, misuse;
-    std::size_t writes = 0;
+    std::size_t writes = 0, unsent = 0;  // unsent: not taken by the upstream
     bool full = false, paused = false, ended = false, cancelled = false;
 };
 
