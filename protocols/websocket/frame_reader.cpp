@@ -122,6 +122,10 @@ std::size_t FrameReader::take_control(Bytes bytes, Sink& sink) {
 }
 
 std::size_t FrameReader::take_data(Bytes bytes, Sink& sink) {
+    if (!begun_ && !sink.on_message()) {
+        stopped_ = true;
+        return 0;
+    }
     const std::size_t count = std::min<std::uint64_t>(left_, bytes.size());
     const Opcode first = binary_ ? Opcode::binary : Opcode::text;
     Piece piece{.opcode = begun_ ? Opcode::continuation : first,

@@ -32,6 +32,7 @@ public:
     // Bytes are borrowed. false: enough, the rest is not looked at.
     class Sink {
     public:
+        virtual bool on_message() = 0;  // begins; before its first piece is judged
         virtual bool on_piece(const Piece& piece) = 0;
         virtual bool on_control(Opcode opcode, Bytes payload) = 0;
 

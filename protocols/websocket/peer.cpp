@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
-#include <iterator>
+#include <utility>
 
 namespace sluice::websocket {
 
@@ -53,8 +53,6 @@ bool Peer::count_message() {
 }
 
 bool Peer::on_piece(const Piece& piece) {
-    const bool begins = !std::exchange(in_message_, !piece.last);
-    if (begins && !count_message()) return false;
     owner_.on_piece(*this, piece);
     return true;
 }

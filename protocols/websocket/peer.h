@@ -84,6 +84,7 @@ public:
     void start(std::int64_t now_ms) { heard_ms_ = now_ms; }
 
 private:
+    bool on_message() override { return count_message(); }
     bool on_piece(const Piece& piece) override;
     bool on_control(Opcode opcode, Bytes payload) override;
 
@@ -109,7 +110,6 @@ private:
     std::uint16_t close_code_ = static_cast<std::uint16_t>(CloseCode::abnormal);
     Sender who_;
     bool close_sent_ = false, close_received_ = false, paused_ = false;
-    bool in_message_ = false;  // that it sends
 };
 
 }  // namespace sluice::websocket

@@ -326,6 +326,7 @@ def test_log_level(start):
 
 def test_connections_are_told_at_debug_only(start):
     sluice = start()
+    wait_until(lambda: sluice.log_line("listening", "LISTENER=web"))
     before = sluice.log
     for _ in range(20):
         assert sluice.ask().status == 200

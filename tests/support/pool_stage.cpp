@@ -34,11 +34,7 @@ void PoolStage::turn(int count) {
 }
 
 void PoolStage::pass(std::int64_t ms) {
-    constexpr std::int64_t kStep = 20;
-    for (; ms > 0; ms -= kStep) {
-        clock.pass(std::min(ms, kStep));
-        turn(1);
-    }
+    clock.pass(ms, 20, [this] { turn(1); });
     turn();
 }
 

@@ -1,5 +1,6 @@
 """A raw HTTP/1 client: sends exactly the given bytes, and parses answers strictly."""
 
+import errno
 import re
 import socket
 import time
@@ -76,11 +77,13 @@ class Client:
         return self
 
     def try_send(self, data):
-        """For senders that outlive their welcome: False when the peer has hung up."""
+        """For senders that outlive their welcome: False when the peer has hung up, or the test has closed."""
         try:
             self.sock.sendall(data)
             return True
-        except (BrokenPipeError, ConnectionResetError):
+        except OSError as problem:
+            if problem.errno not in (errno.EPIPE, errno.ECONNRESET, errno.EBADF):
+                raise
             return False
 
     def finish(self):

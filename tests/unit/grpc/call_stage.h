@@ -109,11 +109,7 @@ struct CallStage : UpstreamStage, private RouteTargets {
         return !received.empty();
     }
     void pass(std::int64_t ms) {
-        constexpr std::int64_t kStep = 20;
-        for (; ms > 0; ms -= kStep) {
-            clock.pass(std::min(ms, kStep));
-            exchange();
-        }
+        clock.pass(ms, 20, [this] { exchange(); });
     }
 
     // A call whose head has been sent; its messages are still to come.
@@ -240,11 +236,7 @@ struct ConnectionStage {
     }
     // With them.
     void pass(std::int64_t ms) {
-        constexpr std::int64_t kStep = 20;
-        for (; ms > 0; ms -= kStep) {
-            stage.pass(std::min(ms, kStep));
-            exchange();
-        }
+        stage.clock.pass(ms, 20, [this] { exchange(); });
     }
     // A call that begins, and goes on.
     std::int32_t hold() {

@@ -233,7 +233,7 @@ TEST_CASE("an upstream that keeps the deadline itself may be a moment ahead of u
     FakeClientStream& far = stage.asked();
     const bool begun = GENERATE(true, false), late = GENERATE(true, false);
     if (begun) stage.answer_head(far);
-    stage.pass(late ? 2980 : 1500);
+    stage.pass(late ? 2870 : 1500);
     REQUIRE_FALSE(stage.told(id).ended);
     far.fail(Fault::cancelled);
     stage.exchange();

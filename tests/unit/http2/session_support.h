@@ -111,27 +111,32 @@ struct Talk {
     H2Client client;
 };
 
+struct ClockOfTalk {
+    TestClock clock;
+};
+
 // A Talk in which time passes; only one at a time.
-struct TimedTalk : Talk {
+struct TimedTalk : ClockOfTalk, Talk {
     using Talk::Talk;
     // In steps that are short enough for each timer to come in its order; without the client's answers.
     void tick(std::int64_t ms) {
-        constexpr std::int64_t kStep = 50;
-        for (; ms > 0; ms -= kStep) {
-            clock.pass(std::min(ms, kStep));
-            uv_run(host.worker().loop.raw(), UV_RUN_NOWAIT);
-            host.run_scheduled();
-        }
+        clock.pass(ms, kStep, [this] { turn(); });
     }
     // With them.
     void pass(std::int64_t ms) {
-        constexpr std::int64_t kStep = 50;
-        for (; ms > 0; ms -= kStep) {
-            tick(std::min(ms, kStep));
+        clock.pass(ms, kStep, [this] {
+            turn();
             exchange();
-        }
+        });
     }
-    TestClock clock;
+
+private:
+    static constexpr std::int64_t kStep = 50;
+
+    void turn() {
+        uv_run(host.worker().loop.raw(), UV_RUN_NOWAIT);
+        host.run_scheduled();
+    }
 };
 
 // As plain() tells an answer.

@@ -43,10 +43,7 @@ struct TunnelLine final : UpstreamConnection::Owner {
         while (count-- > 0) uv_run(worker.loop.raw(), UV_RUN_NOWAIT);
     }
     void pass(std::int64_t ms) {
-        for (std::int64_t step = std::max<std::int64_t>(20, ms / 1000); ms > 0; ms -= step) {
-            clock.pass(std::min(ms, step));
-            turn(1);
-        }
+        clock.pass(ms, std::max<std::int64_t>(20, ms / 1000), [this] { turn(1); });
         turn();
     }
 

@@ -5,6 +5,7 @@
 
 #include <catch2/catch.hpp>
 #include <cstring>
+#include <utility>
 
 #include "tests/support/fragments.h"
 #include "tests/unit/websocket/ws_frames.h"
@@ -26,10 +27,16 @@ std::string plain(Bytes bytes, MaskKey mask) {
 
 // Writes down what it is told: "text*[Hel ping(x) lo] close(1000)".
 struct Hearer final : FrameReader::Sink {
+    bool on_message() override {
+        if (open || announced) misuse += "a message inside another one; ";
+        announced = true;
+        return true;
+    }
     bool on_piece(const Piece& piece) override {
         ++pieces;
         const bool first = piece.opcode != Opcode::continuation;
         if (first == open) misuse += "fragments in disorder; ";
+        if (first != std::exchange(announced, false)) misuse += "begun without a word; ";
         if (piece.compressed && !first) misuse += "a compressed fragment; ";
         if (first) log += name_of(static_cast<int>(piece.opcode)) + (piece.compressed ? "*[" : "[");
         log += plain(piece.payload, piece.mask);
@@ -45,7 +52,7 @@ struct Hearer final : FrameReader::Sink {
 
     std::string log, misuse;
     std::size_t pieces = 0, enough = 0;
-    bool open = false, stops_at_control = false;
+    bool open = false, announced = false, stops_at_control = false;
 };
 
 struct Reading {

@@ -415,6 +415,14 @@ TEST_CASE("peer: messages a second, control frames too", "[websocket]") {
     }
 }
 
+TEST_CASE("peer: of one too many it is not asked what is in it", "[websocket]") {
+    const std::size_t size = GENERATE(kWhole, 1u, 2u, 7u, 8u);
+    Talk talk;
+    talk.rules.max_messages_per_second = 1;
+    talk.read(from_client(kText, "one") + from_client(kText, "p\xa0"), size);
+    CHECK(talk.reason == Reason::too_fast);
+}
+
 TEST_CASE("peer: a message counts once, however many reads it comes in", "[websocket]") {
     Talk talk;
     talk.rules.max_messages_per_second = 1;

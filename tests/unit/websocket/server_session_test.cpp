@@ -381,9 +381,9 @@ TEST_CASE("ws session: a silent client is pinged, then given up", "[websocket]")
     CHECK(stage.said().starts_with("ping("));
     CHECK(stage.stats().pings == 1);
     SECTION("nothing comes") {
-        stage.pass(4800);
+        stage.pass(4700);
         CHECK(stage.open());
-        stage.pass(400);
+        stage.pass(500);
         CHECK(stage.ending() == "pong_timeout flush");
         CHECK(stage.said() == "close(1001 pong_timeout)");
         CHECK(told.take() == "start end(1001)");

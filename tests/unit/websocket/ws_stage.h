@@ -149,11 +149,7 @@ public:
         return words;
     }
     void pass(std::int64_t ms) {
-        constexpr std::int64_t kStep = 100;
-        for (; ms > 0; ms -= kStep) {
-            clock_.pass(std::min(ms, kStep));
-            uv_run(host_.worker().loop.raw(), UV_RUN_NOWAIT);
-        }
+        clock_.pass(ms, 100, [this] { uv_run(host_.worker().loop.raw(), UV_RUN_NOWAIT); });
         host_.run_scheduled();
     }
     void apply() { place.pool->apply(place.settings); }
