@@ -32,6 +32,7 @@ constexpr Refusal kRefusals[] = {
      {Code::resource_exhausted, "too many connections of this client to the gateway", true}},
     {Reason::memory, {Code::resource_exhausted, "the gateway is short of memory", true}},
     {Reason::drain_deadline, {Code::unavailable, "the gateway is shutting down"}},
+    {Reason::max_connection_age, {Code::unavailable, "the connection has become too old"}},
     {Reason::killed, {Code::unavailable, "the connection was closed by an operator"}},
 };
 constexpr Ending kOtherRefusal{Code::internal, "the gateway gave up the call"};

@@ -102,6 +102,7 @@ private:
     void announce_end(Reason reason);
     void send_last_goaway();
     void finish_if_over();
+    void end_by_now(Reason reason);
     void finish(Reason reason, CloseMode mode);
     void watch();
     void wake_at(std::int64_t due_ms);
@@ -147,7 +148,8 @@ private:
     bool quiet_ = false;    // no stream was opened since the last PING of the drain was sent
     bool touched_ = false;  // a stream was opened since the phase was told
     bool in_read_ = false, read_ended_ = false, peer_left_ = false, flooded_ = false, acknowledged_ = false;
-    bool pesters_ = false;  // with pings
+    bool pesters_ = false;          // with pings
+    bool ends_with_write_ = false;  // the next one is the last
 };
 
 }  // namespace sluice::http2

@@ -66,7 +66,8 @@ bool ServerSession::obey(std::int64_t now) {
         if (act == Act::none) break;
         if (act == Act::ping) nghttp2_submit_ping(raw(), NGHTTP2_FLAG_NONE, kAlivePing);
         else if (act == Act::end) announce_end(reason);
-        else finish(reason, act == Act::cut ? CloseMode::abort : CloseMode::linger);
+        else if (act == Act::end_by_now) end_by_now(reason);
+        else finish(reason, CloseMode::abort);
         if (stage_ == Stage::finished) return false;
         host_.schedule_write();
     }
@@ -105,6 +106,11 @@ bool ServerSession::cut(Reason reason) {
     return true;
 }
 
+void ServerSession::end_by_now(Reason reason) {
+    if (!cut(reason)) return finish(reason, CloseMode::linger);
+    ends_with_write_ = true;
+}
+
 // An acknowledgement may overtake streams that the client has ready to send. So the last word waits for a round trip
 // in which none was opened.
 void ServerSession::take_acknowledgement() {
@@ -122,6 +128,7 @@ void ServerSession::send_last_goaway() {
 
 void ServerSession::finish_if_over() {
     if (stage_ == Stage::finished) return;
+    if (ends_with_write_) return finish(closing_, CloseMode::linger);
     if (nghttp2_session_want_write(raw())) return;
     if (goaway_code_ != NGHTTP2_NO_ERROR && !nghttp2_session_want_read(raw()))
         return finish(Reason::protocol_error, CloseMode::linger);

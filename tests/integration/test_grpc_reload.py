@@ -11,7 +11,7 @@ import pytest
 from support import configs
 from support.daemon import run_sluiced
 from support.grpc import Callers, GrpcClient, listener, proxy
-from support.grpc_wire import Session, Site, Status, by_method, deaf, endless, status_of, told
+from support.grpc_wire import Session, Site, Status, by_method, deaf, endless, told
 from support.h2client import (INITIAL_WINDOW_SIZE, LAST_OF_ALL, MAX_CONCURRENT_STREAMS, MAX_HEADER_LIST_SIZE, Code,
                               raw_frame)
 from support.http import Closed
@@ -157,7 +157,7 @@ def is_cut(site, name):
     yield
     session.until_closed()
     session.client.close()
-    assert status_of(held) == Status.UNAVAILABLE
+    assert told(held) == Status.UNAVAILABLE
     site.wait_closed("max_connection_age", name)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from support import grpc
 from support.grpc import Callers, Chat, listener
-from support.grpc_wire import Session, Site, Status, by_method, deaf, status_of
+from support.grpc_wire import Session, Site, Status, by_method, deaf, status_of, told
 from support.h2client import LAST_OF_ALL, Code
 from support.http import Closed
 from support.settings import patient, scaled
@@ -293,7 +293,7 @@ class TestAge:
         assert session.until_closed() == "fin"
         assert AGE * 0.9 + 0.15 < session.age < AGE * 1.1 + 0.2 + patient(1)
         session.client.close()
-        assert [status_of(call) for call in calls] == [Status.UNAVAILABLE] * 2
+        assert [told(call) for call in calls] == [Status.UNAVAILABLE] * 2
         site.wait_closed("max_connection_age", "forced", before + 1)
         wait_until(lambda: all(request.given_up for request in site.server.requests))
 

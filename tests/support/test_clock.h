@@ -2,7 +2,7 @@
 // Lets time pass without sleeping: while it is there, the process's monotonic clock, and with it every loop's, stands
 // still and moves by pass() alone, however slow the machine is. It begins with a whole second, so that the ticks of
 // timers fall alike in each run. One TestClock at a time, owned by the test; the clock is right again when it dies.
-// Not for tests in which another thread waits for a time: the kernel knows nothing of the move.
+// Not for tests in which another thread, or a loop that blocks, waits for a time: the kernel knows nothing of the move.
 
 #include <cstdint>
 #include <functional>

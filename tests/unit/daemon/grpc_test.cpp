@@ -72,8 +72,7 @@ TEST_CASE("builtin health: an endpoint that cannot be connected to does not serv
         endpoint->look();
         --endpoint->waiting;
     }
-    while (endpoint->backoff().failures() == 0 || endpoint->connecting() > 0)
-        uv_run(daemon.worker().loop.raw(), UV_RUN_ONCE);
+    while (endpoint->backoff().failures() == 0 || endpoint->connecting() > 0) daemon.pass(1);
     CHECK(endpoint->health().available());
     CHECK(daemon.check("a.S") == "NOT_SERVING");
     // Where it is not tried again by itself, a call must be able to come.

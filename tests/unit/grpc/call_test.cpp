@@ -483,6 +483,30 @@ TEST_CASE("calls on a connection that we end are UNAVAILABLE, and are told so", 
     CHECK(stage.failures(Failure::client_gone) == 1);
 }
 
+TEST_CASE("calls on a connection that has become too old are told so", "[grpc][call]") {
+    CallStage stage;
+    stage.pool.grpc.max_connection_age = 10s;
+    stage.pool.grpc.max_connection_age_grace = 5s;
+    stage.pool.grpc.max_connection_age_force = true;
+    const std::int32_t id = stage.call();
+    FakeClientStream& far = stage.asked();
+    const bool begun = GENERATE(true, false), stuck = GENERATE(true, false);
+    if (begun) stage.answer_head(far);
+    if (begun && stuck) far.body(message(100'000));  // more than the window has room for
+    stage.pass(13'900);
+    CHECK_FALSE(stage.told(id).ended);
+    stage.pass(2700);
+    stage.host().flush();
+    stage.collect();
+    if (!begun || !stuck)
+        CHECK(stage.ending(id) == (begun ? "" : "!") + std::string("14 the connection has become too old"));
+    REQUIRE(stage.host().finished);
+    CHECK(stage.host().finished->reason == Reason::max_connection_age);
+    stage.host().end_session();
+    CHECK(far.cancelled);
+    CHECK(stage.statuses() == "14 ");
+}
+
 TEST_CASE("what the session refuses ends as a call does", "[grpc][call]") {
     CallStage stage;
     std::string ending, pushback;

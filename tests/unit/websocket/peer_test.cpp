@@ -416,11 +416,34 @@ TEST_CASE("peer: messages a second, control frames too", "[websocket]") {
 }
 
 TEST_CASE("peer: of one too many it is not asked what is in it", "[websocket]") {
-    const std::size_t size = GENERATE(kWhole, 1u, 2u, 7u, 8u);
-    Talk talk;
-    talk.rules.max_messages_per_second = 1;
-    talk.read(from_client(kText, "one") + from_client(kText, "p\xa0"), size);
-    CHECK(talk.reason == Reason::too_fast);
+    for (const std::size_t size : kFragmentSizes) {
+        Talk talk;
+        talk.rules.max_messages_per_second = 1;
+        talk.read(from_client(kText, "one") + from_client(kText, "p\xa0"), size);
+        CHECK(talk.reason == Reason::too_fast);
+    }
+}
+
+TEST_CASE("peer: rates hold however the bytes are cut", "[websocket]") {
+    const std::string text = from_client(kText, "Hello, ", false) + from_client(kPing, "?") +
+                             from_client(kContinuation, "", false) + from_client(kContinuation, "world");
+    const std::string one_more = from_client(GENERATE(+kText, +kPing), "!");
+    const bool by_messages = GENERATE(true, false);
+    for (const std::size_t size : kFragmentSizes) {
+        INFO(size);
+        Talk talk;
+        if (by_messages) talk.rules.max_messages_per_second = 4;
+        else talk.rules.max_bytes_per_second = 2 * text.size();
+        for (int second = 0; second < 3; ++second) {
+            talk.read(text + text, size);
+            CHECK(talk.reason == Reason::none);
+            talk.now += 1000;
+        }
+        talk.read(text + text + one_more + from_client(kPing, "not looked at"), size);
+        CHECK(talk.reason == Reason::too_fast);
+        CHECK(talk.log.ends_with("broken(1008) "));
+        CHECK(talk.log.find("looked") == std::string::npos);
+    }
 }
 
 TEST_CASE("peer: a message counts once, however many reads it comes in", "[websocket]") {
