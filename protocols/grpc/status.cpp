@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 #include <iterator>
+#include <span>
 
 namespace sluice::grpc {
 
@@ -59,28 +60,27 @@ constexpr std::array<Ending, kFailures> kFailed{{
     {Code::cancelled, "the client has gone"},
 }};
 
-struct HttpRow {
-    int status;
+struct CodeRow {
+    std::int64_t foreign;
     Code code;
 };
 
-constexpr HttpRow kHttp[] = {
+constexpr CodeRow kHttp[] = {
     {400, Code::internal},    {401, Code::unauthenticated}, {403, Code::permission_denied}, {404, Code::unimplemented},
     {429, Code::unavailable}, {502, Code::unavailable},     {503, Code::unavailable},       {504, Code::unavailable},
 };
 
-struct ResetRow {
-    std::uint32_t error_code;
-    Code code;
-};
-
-// What is not here is INTERNAL.
-constexpr ResetRow kResets[] = {
+constexpr CodeRow kResets[] = {
     {0x7, Code::unavailable},         // REFUSED_STREAM
     {0x8, Code::cancelled},           // CANCEL
     {0xb, Code::resource_exhausted},  // ENHANCE_YOUR_CALM
     {0xc, Code::permission_denied},   // INADEQUATE_SECURITY
 };
+
+Code look_up(std::span<const CodeRow> rows, std::int64_t foreign, Code otherwise) {
+    const auto found = std::ranges::find(rows, foreign, &CodeRow::foreign);
+    return found == rows.end() ? otherwise : found->code;
+}
 
 void add_status(HeaderMap& fields, const Ending& ending) {
     fields.add("grpc-status", std::to_string(static_cast<int>(ending.code)));
@@ -98,17 +98,8 @@ Ending ending_of(Reason reason) {
 
 Ending ending_of(Failure failure) { return kFailed[static_cast<std::size_t>(failure)]; }
 
-Code code_of_http(int status) {
-    const auto found =
-        std::find_if(std::begin(kHttp), std::end(kHttp), [&](const auto& row) { return row.status == status; });
-    return found == std::end(kHttp) ? Code::unknown : found->code;
-}
-
-Code code_of_reset(std::uint32_t error_code) {
-    const auto found = std::find_if(std::begin(kResets), std::end(kResets),
-                                    [&](const auto& row) { return row.error_code == error_code; });
-    return found == std::end(kResets) ? Code::internal : found->code;
-}
+Code code_of_http(int status) { return look_up(kHttp, status, Code::unknown); }
+Code code_of_reset(std::uint32_t error_code) { return look_up(kResets, error_code, Code::internal); }
 
 Code parse_code(std::string_view grpc_status) {
     unsigned value = 0;

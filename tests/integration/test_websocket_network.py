@@ -102,7 +102,6 @@ class TestClient:
         wait_until(lambda: sluice.upstream("chat")["busy"] == 0)
         client.wire.close()
 
-
     def test_that_is_held_back(self, start, serve, cable):
         """It is not read, because the upstream reads nothing: as long as it takes our pings it is there."""
         sluice = start(config(serve(protocol="websocket", talk=ticking), here=cable.here))

@@ -1,7 +1,5 @@
 #include "tests/support/pool_stage.h"
 
-#include <algorithm>
-
 namespace sluice::test {
 
 PoolStage::PoolStage(const config::PoolSettings& pool, std::uint64_t memory_limit, config::Protocol protocol)

@@ -111,6 +111,7 @@ struct Talk {
     H2Client client;
 };
 
+// Before the Talk's loop begins, which would have a time of its own otherwise.
 struct ClockOfTalk {
     TestClock clock;
 };
